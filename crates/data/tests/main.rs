@@ -1,0 +1,6 @@
+//! Tests of the crate, one module a subject.
+
+mod digits;
+mod random;
+mod split;
+mod toy;
