@@ -1,0 +1,44 @@
+//! Activation functions.
+
+use maxlik_tensor::Result;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// An elementwise nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `x` for `x > 0`, else `eˣ − 1`.
+    Elu,
+    /// `x Φ(x)`.
+    Gelu,
+    /// `x / (1 + e⁻ˣ)`.
+    Silu,
+    /// `tanh x`.
+    Tanh,
+    /// `ln(1 + eˣ)`.
+    Softplus,
+    /// `max(x, 0.01 x)`.
+    LeakyRelu,
+}
+
+impl Activation {
+    /// Applies it.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Relu => x.f_relu()?,
+            Self::Elu => x.f_elu()?,
+            Self::Gelu => x.f_gelu("none")?,
+            Self::Silu => x.f_silu()?,
+            Self::Tanh => x.f_tanh()?,
+            Self::Softplus => x.f_softplus()?,
+            Self::LeakyRelu => x.f_leaky_relu()?,
+        })
+    }
+}

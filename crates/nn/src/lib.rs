@@ -1,0 +1,31 @@
+//! Networks that condition or define maxlik's models, and the parameter store that they share.
+//!
+//! ```
+//! use maxlik_nn::{Mlp, MlpConfig, Network, Params};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let params = Params::new(7, Kind::Double, Device::Cpu);
+//! let config = MlpConfig { hidden: vec![16], ..MlpConfig::default() };
+//! let net = Mlp::new(&params.root().sub("net"), 3, 0, 2, &config)?;
+//! let y = net.forward(&Tensor::zeros([5, 3], (Kind::Double, Device::Cpu)), None)?;
+//! assert_eq!(y.size(), [5, 2]);
+//! let names: Vec<String> = params.named().into_iter().map(|(name, _)| name).collect();
+//! assert_eq!(names, ["net.0.bias", "net.0.weight", "net.1.bias", "net.1.weight"]);
+//! # Ok::<(), maxlik_tensor::Error>(())
+//! ```
+
+mod activation;
+mod dropout;
+mod linear;
+mod mlp;
+mod network;
+mod params;
+mod residual;
+
+pub use activation::Activation;
+pub use dropout::Dropout;
+pub use linear::Linear;
+pub use mlp::{Mlp, MlpConfig};
+pub use network::Network;
+pub use params::{Init, Mode, Params, Scope};
+pub use residual::{ResidualConfig, ResidualNet};

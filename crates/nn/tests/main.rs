@@ -1,0 +1,4 @@
+//! Tests of maxlik-nn.
+
+mod networks;
+mod params;
