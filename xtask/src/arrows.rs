@@ -31,9 +31,7 @@ impl fmt::Display for Arrow {
 /// When there is no such block, or a line is of another form.
 pub fn allowed(page: &str) -> Result<BTreeSet<Arrow>> {
     let mut lines = page.lines().skip_while(|line| line.trim() != "```arrows");
-    lines
-        .next()
-        .context("docs/architecture.md has no block that begins with ```arrows")?;
+    lines.next().context("docs/architecture.md has no block that begins with ```arrows")?;
     let mut arrows = BTreeSet::new();
     for line in lines.take_while(|line| line.trim() != "```") {
         let text = line.split('#').next().unwrap_or_default().trim();
@@ -46,11 +44,7 @@ pub fn allowed(page: &str) -> Result<BTreeSet<Arrow>> {
         };
         match text.split_once("->").map(|(a, b)| (a.trim(), b.trim())) {
             Some((from, to)) if is_name(from) && is_name(to) => {
-                arrows.insert(Arrow {
-                    from: from.to_owned(),
-                    to: to.to_owned(),
-                    dev,
-                });
+                arrows.insert(Arrow { from: from.to_owned(), to: to.to_owned(), dev });
             }
             _ => bail!(
                 "docs/architecture.md: \"{line}\" is no arrow; write `a -> b` or `a -> b (dev)`"
@@ -61,10 +55,7 @@ pub fn allowed(page: &str) -> Result<BTreeSet<Arrow>> {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || "-_".contains(c))
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_".contains(c))
 }
 
 /// The arrows between members that `cargo metadata` reports.
@@ -72,9 +63,7 @@ fn is_name(text: &str) -> bool {
 /// # Errors
 /// When the metadata has another form.
 pub fn actual(metadata: &Value) -> Result<BTreeSet<Arrow>> {
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
     let members: BTreeSet<String> = packages.iter().map(name).collect();
     let mut arrows = BTreeSet::new();
@@ -82,11 +71,7 @@ pub fn actual(metadata: &Value) -> Result<BTreeSet<Arrow>> {
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let to = name(dependency);
             if dependency["path"].is_string() && members.contains(&to) {
-                arrows.insert(Arrow {
-                    from: name(package),
-                    to,
-                    dev: dependency["kind"] == "dev",
-                });
+                arrows.insert(Arrow { from: name(package), to, dev: dependency["kind"] == "dev" });
             }
         }
     }
@@ -97,15 +82,8 @@ pub fn actual(metadata: &Value) -> Result<BTreeSet<Arrow>> {
 #[must_use]
 pub fn forbidden(actual: &BTreeSet<Arrow>, allowed: &BTreeSet<Arrow>) -> Vec<Arrow> {
     let permitted = |arrow: &Arrow| {
-        let plain = Arrow {
-            dev: false,
-            ..arrow.clone()
-        };
+        let plain = Arrow { dev: false, ..arrow.clone() };
         allowed.contains(arrow) || (arrow.dev && allowed.contains(&plain))
     };
-    actual
-        .iter()
-        .filter(|arrow| !permitted(arrow))
-        .cloned()
-        .collect()
+    actual.iter().filter(|arrow| !permitted(arrow)).cloned().collect()
 }

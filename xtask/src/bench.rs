@@ -77,40 +77,26 @@ fn peers(workspace: &Workspace, criterion: &Path, device: &str) -> Result<()> {
     scripts.sort();
     let mut measured = Vec::new();
     for script in &scripts {
-        println!("running {}", workspace.shown(script));
+        say!("running {}", workspace.shown(script));
         let mut command = Command::new(&python);
-        command
-            .arg(script)
-            .current_dir(workspace.root())
-            .env("MAXLIK_DEVICE", device);
+        command.arg(script).current_dir(workspace.root()).env("MAXLIK_DEVICE", device);
         let output = shell::output(&mut command)?;
         if !output.status.success() {
-            bail!(
-                "{} failed: {}",
-                workspace.shown(script),
-                shell::last_line(&output.stderr)
-            );
+            bail!("{} failed: {}", workspace.shown(script), shell::last_line(&output.stderr));
         }
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             match parse(line) {
                 Some(result) => measured.push(result),
-                None => println!("{line}"),
+                None => say!("{line}"),
             }
         }
     }
-    println!(
-        "\n{:<40} {:>12} {:>12} {:>8}  peer",
-        "bench", "maxlik (ms)", "peer (ms)", "ratio"
-    );
+    say!("\n{:<40} {:>12} {:>12} {:>8}  peer", "bench", "maxlik (ms)", "peer (ms)", "ratio");
     for result in &measured {
         let Some(ours) = mean_seconds(criterion, &result.bench) else {
-            bail!(
-                "{} measured {}, which is no bench of ours",
-                result.peer,
-                result.bench
-            );
+            bail!("{} measured {}, which is no bench of ours", result.peer, result.bench);
         };
-        println!(
+        say!(
             "{:<40} {:>12.3} {:>12.3} {:>8.2}  {}",
             result.bench,
             ours * 1e3,
@@ -119,7 +105,7 @@ fn peers(workspace: &Workspace, criterion: &Path, device: &str) -> Result<()> {
             result.peer
         );
     }
-    println!("ratio: the peer's time over maxlik's; above 1 maxlik is faster");
+    say!("ratio: the peer's time over maxlik's; above 1 maxlik is faster");
     Ok(())
 }
 
@@ -137,19 +123,13 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&folder)?;
     }
     let system = Python::find().context("python3 is not installed; the peers need it")?;
-    println!("installing the peers into .peers/");
+    say!("installing the peers into .peers/");
     let mut venv = system.command();
     venv.args(["-m", "venv"]).arg(&folder);
     let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ])
-    .arg("--requirement")
-    .arg(requirements);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .arg("--requirement")
+        .arg(requirements);
     for (command, what) in [(&mut venv, "python3 -m venv"), (&mut pip, "pip install")] {
         if !shell::status(command)?.success() {
             bail!("{what} failed; see above");
@@ -183,10 +163,7 @@ mod tests {
     fn a_peers_line_is_read_and_others_are_not() {
         let line = r#"{"bench": "digits/step", "peer": "zuko 1.4", "seconds": 0.5}"#;
         let result = parse(line).unwrap();
-        assert_eq!(
-            (result.bench.as_str(), result.seconds),
-            ("digits/step", 0.5)
-        );
+        assert_eq!((result.bench.as_str(), result.seconds), ("digits/step", 0.5));
         assert_eq!(parse("warming up"), None);
         assert_eq!(parse(r#"{"bench": "x"}"#), None);
     }

@@ -48,9 +48,9 @@ impl Build {
         match self.device.variant() {
             Variant::Cpu => command.env_remove("MAXLIK_CUDA"),
             // A folder of its own: CPU and CUDA builds would otherwise evict each other.
-            Variant::Cuda => command
-                .env("MAXLIK_CUDA", "1")
-                .env("CARGO_TARGET_DIR", self.target().join("cuda")),
+            Variant::Cuda => {
+                command.env("MAXLIK_CUDA", "1").env("CARGO_TARGET_DIR", self.target().join("cuda"))
+            }
         };
         command
     }
@@ -79,20 +79,11 @@ impl Build {
     pub fn maxlik(&self) -> Result<PathBuf> {
         let mut command = self.cargo();
         command
-            .args([
-                "build",
-                "--release",
-                "-p",
-                "maxlik-recipes",
-                "--bin",
-                "maxlik",
-            ])
+            .args(["build", "--release", "-p", "maxlik-recipes", "--bin", "maxlik"])
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
-        let output = command
-            .output()
-            .map_err(|error| shell::start_error("cargo", error))?;
+        let output = command.output().map_err(|error| shell::start_error("cargo", error))?;
         if !output.status.success() {
             bail!("maxlik was not built; see cargo's message above");
         }

@@ -68,11 +68,7 @@ pub struct Setup {
 #[derive(Clone, Debug, Default, Args)]
 pub struct PassedOn {
     /// Handed on to `maxlik`; see its own help after the first argument
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARGUMENTS"
-    )]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     pub rest: Vec<OsString>,
 }
 

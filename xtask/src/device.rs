@@ -61,9 +61,8 @@ impl Device {
             }
             if argument == "--device" {
                 let value = rest.next();
-                device = value
-                    .context("--device has no value; use cpu, cuda or cuda:N")?
-                    .parse()?;
+                device =
+                    value.context("--device has no value; use cpu, cuda or cuda:N")?.parse()?;
             } else if let Some(value) = argument.strip_prefix("--device=") {
                 device = value.parse()?;
             }
@@ -162,12 +161,7 @@ mod tests {
         assert_eq!(last.to_string(), "cuda:1");
         let after = device("d -- --device cuda").unwrap();
         assert_eq!(after, Device::Cpu);
-        for wrong in [
-            "d --device",
-            "d --device=gpu",
-            "d --device cuda:x",
-            "d --device cpu:0",
-        ] {
+        for wrong in ["d --device", "d --device=gpu", "d --device cuda:x", "d --device cpu:0"] {
             assert!(device(wrong).unwrap_err().to_string().contains("cuda:N"));
         }
     }
@@ -178,13 +172,7 @@ mod tests {
         let old = Driver::Present(module_version(text));
         assert_eq!(old, Driver::Present(Some("535.161.08".into())));
         assert!(old.check().unwrap_err().to_string().contains("535.161.08"));
-        assert!(
-            Driver::Absent
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("no NVIDIA driver")
-        );
+        assert!(Driver::Absent.check().unwrap_err().to_string().contains("no NVIDIA driver"));
         assert!(Driver::Present(Some("580.82.07".into())).check().is_ok());
     }
 }

@@ -22,23 +22,21 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
         broken.extend(links::broken(page)?);
     }
     for link in &broken {
-        println!("FAIL  {link}");
+        say!("FAIL  {link}");
     }
     if !broken.is_empty() {
         bail!("{} links of the pages lead nowhere", broken.len());
     }
-    println!("ok    links of {} pages", pages.len());
+    say!("ok    links of {} pages", pages.len());
     let build = Build::prepare(workspace, Device::Cpu)?;
     let mut command = build.cargo();
-    command
-        .args(["doc", "--no-deps", "--workspace"])
-        .env("RUSTDOCFLAGS", "-D warnings");
+    command.args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings");
     let status = shell::status(&mut command)?;
     if !status.success() {
         bail!("rustdoc found faults; see above");
     }
     let index = build.results().join("doc");
-    println!("ok    documentation in {}", workspace.shown(&index));
+    say!("ok    documentation in {}", workspace.shown(&index));
     Ok(ExitCode::SUCCESS)
 }
 

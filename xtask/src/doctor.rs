@@ -49,32 +49,27 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
     findings.push(("C++", tool(&compiler, cure)));
     findings.push(("Python", self::python(python.as_ref())));
     findings.push(("disk", space(workspace.root())));
-    let faults = findings
-        .iter()
-        .filter(|(_, finding)| matches!(finding, Finding::Fault { .. }))
-        .count();
+    let faults =
+        findings.iter().filter(|(_, finding)| matches!(finding, Finding::Fault { .. })).count();
     for (name, finding) in &findings {
         print(name, finding);
     }
     if faults == 0 {
-        println!("All that maxlik needs is here.");
+        say!("All that maxlik needs is here.");
         Ok(ExitCode::SUCCESS)
     } else {
-        println!(
-            "{faults} fault{}; each has its cure beside it.",
-            if faults == 1 { "" } else { "s" }
-        );
+        say!("{faults} fault{}; each has its cure beside it.", if faults == 1 { "" } else { "s" });
         Ok(ExitCode::FAILURE)
     }
 }
 
 fn print(name: &str, finding: &Finding) {
     match finding {
-        Finding::Fine(text) => println!("ok     {name:<9} {text}"),
-        Finding::Note(text) => println!("-      {name:<9} {text}"),
+        Finding::Fine(text) => say!("ok     {name:<9} {text}"),
+        Finding::Note(text) => say!("-      {name:<9} {text}"),
         Finding::Fault { what, cure } => {
-            println!("FAULT  {name:<9} {what}");
-            println!("       {:<9} cure: {cure}", "");
+            say!("FAULT  {name:<9} {what}");
+            say!("       {:<9} cure: {cure}", "");
         }
     }
 }
@@ -91,10 +86,7 @@ pub fn libtorch(
     let root = &home.root;
     type Check<'a> = (&'static str, Box<dyn Fn() -> Result<String, Fault> + 'a>);
     let checks: [Check<'_>; 5] = [
-        (
-            "LibTorch",
-            Box::new(|| check::exists(root).map(|()| whence(workspace, &home))),
-        ),
+        ("LibTorch", Box::new(|| check::exists(root).map(|()| whence(workspace, &home)))),
         (
             "files",
             Box::new(|| {
@@ -103,10 +95,7 @@ pub fn libtorch(
             }),
         ),
         ("version", Box::new(|| check::version(root))),
-        (
-            "ABI",
-            Box::new(|| check::abi(root).map(|()| "C++11 strings".to_owned())),
-        ),
+        ("ABI", Box::new(|| check::abi(root).map(|()| "C++11 strings".to_owned()))),
         (
             "link",
             Box::new(|| {
@@ -154,18 +143,14 @@ fn cuda(
     let mut findings = vec![("CUDA", Finding::Fine(device))];
     let home = find::place(workspace, Variant::Cuda, variable);
     let built = match check::works(&home.root, Variant::Cuda) {
-        Ok(()) => Finding::Fine(format!(
-            "LibTorch with CUDA at {}",
-            workspace.shown(&home.root)
-        )),
+        Ok(()) => Finding::Fine(format!("LibTorch with CUDA at {}", workspace.shown(&home.root))),
         Err(_) if !home.root.exists() => Finding::Note(format!(
             "LibTorch with CUDA is not set up; --device cuda does that, or `{}`",
             Variant::Cuda.command()
         )),
-        Err(fault) => Finding::Fault {
-            what: fault.to_string(),
-            cure: home.origin.cure(Variant::Cuda),
-        },
+        Err(fault) => {
+            Finding::Fault { what: fault.to_string(), cure: home.origin.cure(Variant::Cuda) }
+        }
     };
     findings.push(("CUDA", built));
     findings
@@ -183,10 +168,7 @@ fn threads() -> Finding {
 fn tool(program: &str, cure: &str) -> Finding {
     match shell::first_line(program, &["--version"]) {
         Some(version) => Finding::Fine(version),
-        None => Finding::Fault {
-            what: format!("{program} does not run"),
-            cure: cure.to_owned(),
-        },
+        None => Finding::Fault { what: format!("{program} does not run"), cure: cure.to_owned() },
     }
 }
 

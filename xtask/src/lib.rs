@@ -3,7 +3,14 @@
 //! It compiles in seconds and without LibTorch, and does its work through the tools that a machine with
 //! Rust and Python has anyway (`cargo`, `python3 -m pip`, `ldd`). One file holds one command; what several share is
 //! in [`libtorch`] (find, check, provide), [`build`] (cargo with the right LibTorch) and [`workspace`].
-#![allow(clippy::print_stdout, reason = "a command line prints its results")]
+
+/// Prints a line as `println!` does, and goes on where nobody reads it any more (`cargo xtask doctor | head -1`).
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($argument)*);
+    }};
+}
 
 pub mod arrows;
 pub mod bench;

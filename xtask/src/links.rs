@@ -22,12 +22,7 @@ pub struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            page,
-            line,
-            target,
-            why,
-        } = self;
+        let Self { page, line, target, why } = self;
         write!(f, "{}:{line}: {target}: {why}", page.display())
     }
 }
@@ -45,11 +40,8 @@ pub fn broken(page: &Path) -> Result<Vec<Broken>> {
             Some((file, heading)) => (file, Some(heading)),
             None => (target.as_str(), None),
         };
-        let to = if file.is_empty() {
-            page.to_owned()
-        } else {
-            folder.join(file.replace("%20", " "))
-        };
+        let to =
+            if file.is_empty() { page.to_owned() } else { folder.join(file.replace("%20", " ")) };
         let why = if !to.exists() {
             Some("no such file")
         } else if let (Some(heading), true) = (heading, is_page(&to)) {
@@ -59,12 +51,7 @@ pub fn broken(page: &Path) -> Result<Vec<Broken>> {
             None
         };
         if let Some(why) = why {
-            found.push(Broken {
-                page: page.to_owned(),
-                line,
-                target: target.clone(),
-                why,
-            });
+            found.push(Broken { page: page.to_owned(), line, target: target.clone(), why });
         }
     }
     Ok(found)
@@ -83,9 +70,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fence: Option<&str> = None;
     text.lines().enumerate().filter_map(move |(at, line)| {
         let start = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| start.starts_with(mark));
+        let mark = ["```", "~~~"].into_iter().find(|mark| start.starts_with(mark));
         match (fence, mark) {
             (None, Some(mark)) => {
                 fence = Some(mark);
@@ -136,11 +121,7 @@ fn without_code(line: &str) -> String {
     let prose = |(at, part): (usize, &&str)| {
         // An unpaired last backquote opens nothing.
         let code = at % 2 == 1 && at + 1 < parts.len();
-        if code {
-            String::new()
-        } else {
-            (*part).to_owned()
-        }
+        if code { String::new() } else { (*part).to_owned() }
     };
     parts.iter().enumerate().map(prose).collect()
 }

@@ -26,19 +26,13 @@ const REASON_WITHIN: usize = 10;
 pub fn run(workspace: &Workspace) -> Result<ExitCode> {
     let build = Build::prepare(workspace, Device::Cpu)?;
     let checks: [(&str, &dyn Fn() -> Result<()>); 4] = [
-        ("format", &|| {
-            cargo(&build, "cargo fmt", &["fmt", "--all", "--check"])
-        }),
+        ("format", &|| cargo(&build, "cargo fmt", &["fmt", "--all", "--check"])),
         ("dependency arrows", &|| check_arrows(workspace)),
         ("file lengths", &|| check_lengths(workspace)),
         ("clippy", &|| {
             let arguments = ["clippy", "--workspace", "--all-targets", "--quiet"];
             let deny = ["--", "-D", "warnings"];
-            cargo(
-                &build,
-                "cargo clippy",
-                &[&arguments[..], &deny[..]].concat(),
-            )
+            cargo(&build, "cargo clippy", &[&arguments[..], &deny[..]].concat())
         }),
     ];
     let mut failed = 0;
@@ -47,10 +41,10 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
         let result = check();
         let seconds = start.elapsed().as_secs_f64();
         match result {
-            Ok(()) => println!("ok    {name} ({seconds:.1} s)"),
+            Ok(()) => say!("ok    {name} ({seconds:.1} s)"),
             Err(error) => {
                 failed += 1;
-                println!("FAIL  {name}: {error:#}");
+                say!("FAIL  {name}: {error:#}");
             }
         }
     }
@@ -90,10 +84,7 @@ fn check_lengths(workspace: &Workspace) -> Result<()> {
         .iter()
         .map(|(path, lines)| format!("{} has {lines} lines", workspace.shown(path)))
         .collect();
-    bail!(
-        "{}; split it, or say why at its top: // long: reason",
-        list.join(", ")
-    )
+    bail!("{}; split it, or say why at its top: // long: reason", list.join(", "))
 }
 
 /// The source files under `folder` that are too long and give no reason. Hidden folders, build results and
@@ -126,17 +117,13 @@ pub fn too_long(folder: &Path) -> Result<Vec<(PathBuf, usize)>> {
 }
 
 fn is_source(name: &str) -> bool {
-    [".rs", ".cpp", ".h", ".py", ".sh"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    [".rs", ".cpp", ".h", ".py", ".sh"].iter().any(|end| name.ends_with(end))
 }
 
 fn gives_reason(text: &str) -> bool {
     text.lines().take(REASON_WITHIN).any(|line| {
         let comment = line.trim_start_matches(['/', '#', ' ']);
         comment.len() < line.len()
-            && comment
-                .strip_prefix("long:")
-                .is_some_and(|reason| !reason.trim().is_empty())
+            && comment.strip_prefix("long:").is_some_and(|reason| !reason.trim().is_empty())
     })
 }

@@ -17,11 +17,7 @@ impl Bar {
     #[must_use]
     pub fn bytes(title: &str, total: Option<u64>) -> Self {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let this = Self {
-            bar,
-            title: title.to_owned(),
-            start: Instant::now(),
-        };
+        let this = Self { bar, title: title.to_owned(), start: Instant::now() };
         this.style(total.is_some());
         this.bar.set_message(this.title.clone());
         this.bar.enable_steady_tick(Duration::from_millis(200));
@@ -63,7 +59,7 @@ impl Bar {
         self.bar.finish_and_clear();
         let bytes = HumanBytes(self.bar.position());
         let seconds = self.start.elapsed().as_secs_f64();
-        println!("{}: {bytes} in {seconds:.1} s", self.title);
+        say!("{}: {bytes} in {seconds:.1} s", self.title);
     }
 
     /// Takes the bar away and leaves nothing.

@@ -18,11 +18,7 @@ use crate::workspace::Workspace;
 /// # Errors
 /// When no usable LibTorch is found and none can be installed; says why and what to do.
 pub fn run(workspace: &Workspace, options: &cli::Setup) -> Result<ExitCode> {
-    let variant = if options.cuda {
-        Variant::Cuda
-    } else {
-        Variant::Cpu
-    };
+    let variant = if options.cuda { Variant::Cuda } else { Variant::Cpu };
     if let Some(path) = &options.libtorch {
         adopt(workspace, variant, path)?;
         report(workspace, variant, &workspace.home(variant));
@@ -65,14 +61,11 @@ pub fn ensure(workspace: &Workspace, variant: Variant) -> Result<Home> {
     if let Some(home) = find::ready(workspace, variant, variable.as_deref())? {
         return Ok(home);
     }
-    println!("LibTorch is not set up yet; doing that first.");
+    say!("LibTorch is not set up yet; doing that first.");
     find_or_install(workspace, variant)?;
     let root = workspace.home(variant);
     report(workspace, variant, &root);
-    Ok(Home {
-        root,
-        origin: Origin::Folder,
-    })
+    Ok(Home { root, origin: Origin::Folder })
 }
 
 /// `--libtorch PATH`.
@@ -96,7 +89,7 @@ fn find_or_install(workspace: &Workspace, variant: Variant) -> Result<()> {
     let python = Python::find();
     match find::in_python(python.as_ref(), variant) {
         InPython::Usable(root) => return install::link(workspace, variant, &root),
-        InPython::Refused(fault) => println!("Python's torch is not used: {fault}"),
+        InPython::Refused(fault) => say!("Python's torch is not used: {fault}"),
         InPython::None => {}
     }
     install::provision(workspace, variant, python.as_ref())?;
@@ -107,11 +100,8 @@ fn find_or_install(workspace: &Workspace, variant: Variant) -> Result<()> {
 }
 
 fn report(workspace: &Workspace, variant: Variant, root: &Path) {
-    let to = root
-        .read_link()
-        .map(|to| format!(" -> {}", to.display()))
-        .unwrap_or_default();
-    println!(
+    let to = root.read_link().map(|to| format!(" -> {}", to.display())).unwrap_or_default();
+    say!(
         "LibTorch {} ({}) is ready at {}{to}",
         check::version(root).unwrap_or_else(|_| VERSION.to_owned()),
         variant.name(),

@@ -20,10 +20,7 @@ pub fn status(command: &mut Command) -> Result<ExitStatus> {
 /// When it cannot be started.
 pub fn output(command: &mut Command) -> Result<Output> {
     let name = name(command);
-    command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| start_error(&name, error))
+    command.stdin(Stdio::null()).output().map_err(|error| start_error(&name, error))
 }
 
 /// The first line that `program` prints when run with `arguments`; `None` where it is absent or fails.
@@ -68,8 +65,5 @@ pub(crate) fn start_error(name: &str, error: std::io::Error) -> anyhow::Error {
 pub(crate) fn name(command: &Command) -> String {
     let program = command.get_program();
     let path = std::path::Path::new(program);
-    path.file_name()
-        .unwrap_or(program)
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or(program).to_string_lossy().into_owned()
 }

@@ -14,9 +14,8 @@ pub struct Tally {
 impl Tally {
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others count nothing.
     pub fn add(&mut self, line: &str) {
-        let Some(counts) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
+        let Some(counts) =
+            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
         };
@@ -43,11 +42,7 @@ mod tests {
         tally.add("running 4 tests");
         tally.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         tally.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
-        let expected = Tally {
-            passed: 4,
-            failed: 2,
-            skipped: 1,
-        };
+        let expected = Tally { passed: 4, failed: 2, skipped: 1 };
         assert_eq!(tally, expected);
     }
 }

@@ -38,17 +38,14 @@ pub fn run(workspace: &Workspace, options: &cli::Test) -> Result<ExitCode> {
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        println!("{line}");
+        say!("{line}");
         tally.add(&line);
     }
     let status = child.wait()?;
     if status.success() && options.rest.is_empty() && tally == Tally::default() {
         bail!("cargo test ran no test");
     }
-    println!("\ntook {:.0} s", start.elapsed().as_secs_f64());
-    println!(
-        "tests: {} passed, {} failed, {} skipped",
-        tally.passed, tally.failed, tally.skipped
-    );
+    say!("\ntook {:.0} s", start.elapsed().as_secs_f64());
+    say!("tests: {} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(shell::exit_code(status))
 }

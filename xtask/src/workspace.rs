@@ -35,9 +35,7 @@ impl Workspace {
     /// A workspace at `root`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// The folder of the root `Cargo.toml`.
@@ -67,10 +65,7 @@ impl Workspace {
     /// `path` as a person would name it: relative to the root where it is inside.
     #[must_use]
     pub fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
     /// A cargo command that runs in the root.
@@ -91,10 +86,7 @@ impl Workspace {
         command.args(["metadata", "--no-deps", "--format-version", "1"]);
         let output = shell::output(&mut command)?;
         if !output.status.success() {
-            bail!(
-                "cargo metadata failed: {}",
-                shell::last_line(&output.stderr)
-            );
+            bail!("cargo metadata failed: {}", shell::last_line(&output.stderr));
         }
         serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
     }

@@ -58,10 +58,7 @@ sys.exit(problem)";
 /// The archive's address: the official one unless the user names another.
 #[must_use]
 pub fn address() -> String {
-    env::var(VARIABLE)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .unwrap_or_else(|| URL.to_owned())
+    env::var(VARIABLE).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| URL.to_owned())
 }
 
 /// Downloads the archive at `url` into `downloads` and returns its path. A finished download is taken as it
@@ -118,7 +115,5 @@ pub fn unpack(archive: &Path, folder: &Path) -> Result<()> {
             || (inside.starts_with("lib/") && inside.contains(".so"));
         wanted.then(|| PathBuf::from(inside))
     })?;
-    (count > 0)
-        .then_some(())
-        .with_context(|| format!("{} holds no LibTorch", archive.display()))
+    (count > 0).then_some(()).with_context(|| format!("{} holds no LibTorch", archive.display()))
 }

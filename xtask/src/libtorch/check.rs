@@ -115,12 +115,9 @@ fn read_version(root: &Path) -> Option<String> {
     }
     let text = fs::read_to_string(root.join("include/torch/headeronly/version.h")).ok()?;
     let part = |name: &str| {
-        let mut words = text
-            .lines()
-            .map(str::split_whitespace)
-            .find_map(|mut words| {
-                (words.next() == Some("#define") && words.next() == Some(name)).then_some(words)
-            })?;
+        let mut words = text.lines().map(str::split_whitespace).find_map(|mut words| {
+            (words.next() == Some("#define") && words.next() == Some(name)).then_some(words)
+        })?;
         words.next().map(str::to_owned)
     };
     Some(format!(
@@ -140,11 +137,8 @@ pub fn files(root: &Path, variant: Variant) -> Result<(), Fault> {
     if variant == Variant::Cuda {
         needed.extend(NEEDED_BY_CUDA);
     }
-    let missing: Vec<_> = needed
-        .iter()
-        .filter(|name| !root.join(name).is_file())
-        .copied()
-        .collect();
+    let missing: Vec<_> =
+        needed.iter().filter(|name| !root.join(name).is_file()).copied().collect();
     if !missing.is_empty() {
         return Err(Fault::new(format!(
             "{} is incomplete: it lacks {}",
@@ -180,15 +174,10 @@ fn whole_library(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let number = |at: usize, bytes: usize| {
-        header[at..at + bytes]
-            .iter()
-            .rev()
-            .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
+        header[at..at + bytes].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
     };
     let (table, entry, count) = (number(0x28, 8), number(0x3a, 2), number(0x3c, 2));
-    Ok(table
-        .checked_add(entry * count)
-        .is_some_and(|end| end <= length))
+    Ok(table.checked_add(entry * count).is_some_and(|end| end <= length))
 }
 
 /// Whether it uses the C++11 ABI of strings, as the C++ glue of `tch` is compiled.
@@ -221,17 +210,11 @@ pub fn loads(root: &Path, variant: Variant) -> Result<(), Fault> {
     };
     let library: PathBuf = root.join(name);
     let mut command = Command::new("ldd");
-    command
-        .arg("-r")
-        .arg(&library)
-        .env_remove("LD_LIBRARY_PATH");
+    command.arg("-r").arg(&library).env_remove("LD_LIBRARY_PATH");
     let output = shell::output(&mut command).map_err(|error| Fault::new(error.to_string()))?;
     let text = [output.stdout, output.stderr].concat();
     match unresolved(&String::from_utf8_lossy(&text)) {
-        Some(what) => Err(Fault::new(format!(
-            "{} does not load: {what}",
-            library.display()
-        ))),
+        Some(what) => Err(Fault::new(format!("{} does not load: {what}", library.display()))),
         None if output.status.success() => Ok(()),
         None => Err(Fault::new(format!(
             "{} does not load: {}",
@@ -262,9 +245,6 @@ mod tests {
         let missing = "\tlibgomp.so.1 => not found\n";
         assert_eq!(unresolved(missing).unwrap(), "libgomp.so.1 => not found");
         let symbol = "undefined symbol: foo\t(./lib.so)\n";
-        assert_eq!(
-            unresolved(symbol).unwrap(),
-            "undefined symbol: foo (./lib.so)"
-        );
+        assert_eq!(unresolved(symbol).unwrap(), "undefined symbol: foo (./lib.so)");
     }
 }

@@ -73,10 +73,7 @@ pub fn place(workspace: &Workspace, variant: Variant, variable: Option<&Path>) -
             root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
             origin: Origin::Variable,
         },
-        None => Home {
-            root: workspace.home(variant),
-            origin: Origin::Folder,
-        },
+        None => Home { root: workspace.home(variant), origin: Origin::Folder },
     }
 }
 
@@ -93,10 +90,7 @@ pub fn ready(
     match check::sound(&home.root, variant) {
         Ok(()) => Ok(Some(home)),
         Err(fault) if home.origin == Origin::Variable => {
-            bail!(
-                "LIBTORCH cannot be used: {fault}; {}",
-                home.origin.cure(variant)
-            )
+            bail!("LIBTORCH cannot be used: {fault}; {}", home.origin.cure(variant))
         }
         Err(_) => Ok(None),
     }

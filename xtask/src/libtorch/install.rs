@@ -8,6 +8,7 @@ use std::env::consts::{ARCH, OS};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -95,11 +96,11 @@ pub fn provision(workspace: &Workspace, variant: Variant, python: Option<&Python
     }
     let name = installed.file_name().context("no folder name")?;
     link(workspace, variant, &torch_in(Path::new(name), variant))?;
-    let downloads = workspace.libtorch().join("downloads");
+    let downloads = folders(workspace).downloads;
     if downloads.exists() {
         fs::remove_dir_all(&downloads)?;
     }
-    Ok(())
+    sweep(workspace)
 }
 
 /// The folder of an installed variant.
@@ -132,9 +133,8 @@ fn require_room(folder: &Path, variant: Variant) -> Result<()> {
 
 /// Builds the variant's folder under `.partial-…`, checks it, and writes it through.
 fn assemble(workspace: &Workspace, variant: Variant, python: &Python) -> Result<PathBuf> {
-    let partial = workspace
-        .libtorch()
-        .join(format!(".partial-{}", variant.name()));
+    let partial =
+        workspace.libtorch().join(format!(".partial-{}-{}", variant.name(), process::id()));
     fs::create_dir_all(&partial)?;
     match variant {
         Variant::Cpu => assemble_cpu(workspace, &partial, python)?,
@@ -155,7 +155,7 @@ fn assemble_cpu(workspace: &Workspace, partial: &Path, python: &Python) -> Resul
                 let _ = fs::remove_file(&zip);
             });
         }
-        Err(error) => println!(
+        Err(error) => say!(
             "The official archive is out of reach ({error:#}); taking LibTorch from the Python package index."
         ),
     }
@@ -175,10 +175,7 @@ pub fn unpack_cpu(torch: &Path, linked: &[PathBuf], folder: &Path) -> Result<()>
     wheels::unpack(torch, folder, |name| {
         let inside = name.strip_prefix("torch/")?;
         let wanted = inside.starts_with("include/")
-            || matches!(
-                inside,
-                "lib/libtorch_cpu.so" | "lib/libc10.so" | "lib/libgomp.so.1"
-            );
+            || matches!(inside, "lib/libtorch_cpu.so" | "lib/libc10.so" | "lib/libgomp.so.1");
         wanted.then(|| PathBuf::from(inside))
     })?;
     for wheel in linked {
@@ -208,14 +205,8 @@ fn assemble_cuda(workspace: &Workspace, partial: &Path, python: &Python) -> Resu
     for wheel in &parts {
         let library = |name: &str| name.starts_with("nvidia/") && name.contains("/lib/");
         // Meta-packages hold nothing themselves.
-        if unpack::Zip::open(wheel)?
-            .names()
-            .iter()
-            .any(|name| library(name))
-        {
-            wheels::unpack(wheel, partial, |name| {
-                library(name).then(|| PathBuf::from(name))
-            })?;
+        if unpack::Zip::open(wheel)?.names().iter().any(|name| library(name)) {
+            wheels::unpack(wheel, partial, |name| library(name).then(|| PathBuf::from(name)))?;
         }
     }
     Ok(())
@@ -223,7 +214,8 @@ fn assemble_cuda(workspace: &Workspace, partial: &Path, python: &Python) -> Resu
 
 fn folders(workspace: &Workspace) -> wheels::Folders {
     wheels::Folders {
-        partial: workspace.libtorch().join(".partial-pip"),
+        // A pip that outlived a killed set-up must not write among this one's files.
+        partial: workspace.libtorch().join(format!(".partial-pip-{}", process::id())),
         downloads: workspace.libtorch().join("downloads"),
     }
 }

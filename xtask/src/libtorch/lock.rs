@@ -29,9 +29,8 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                println!("Another set-up is at work here; waiting for it to end.");
-                file.lock()
-                    .with_context(|| format!("{} cannot be locked", path.display()))?;
+                say!("Another set-up is at work here; waiting for it to end.");
+                file.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{} cannot be locked", path.display()));

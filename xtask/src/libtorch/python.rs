@@ -27,11 +27,7 @@ impl Python {
     /// The Python of an active virtual environment, else `python3`; `None` where it does not run.
     #[must_use]
     pub fn find() -> Option<Self> {
-        let program = if env::var_os("VIRTUAL_ENV").is_some() {
-            "python"
-        } else {
-            "python3"
-        };
+        let program = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
         Some(Self {
             program: program.to_owned(),
             version: shell::first_line(program, &["--version"])?,

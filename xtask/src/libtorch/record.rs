@@ -20,17 +20,13 @@ impl Record {
             // Names with a comma are quoted.
             Some((name.trim_matches('"').to_owned(), digest.to_owned()))
         };
-        Self {
-            digests: text.lines().filter_map(entry).collect(),
-        }
+        Self { digests: text.lines().filter_map(entry).collect() }
     }
 
     /// Whether `name` is listed with `digest`.
     #[must_use]
     pub fn confirms(&self, name: &str, digest: &[u8]) -> bool {
-        self.digests
-            .get(name)
-            .is_some_and(|listed| *listed == base64url(digest))
+        self.digests.get(name).is_some_and(|listed| *listed == base64url(digest))
     }
 }
 

