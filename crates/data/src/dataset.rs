@@ -257,11 +257,7 @@ impl<T: Scalar> Dataset<T> {
         if expected == got {
             return Ok(());
         }
-        Err(Error::shape(
-            format!("{}, {what}", self.name),
-            expected.to_string(),
-            got.to_string(),
-        ))
+        Err(Error::shape(format!("{}, {what}", self.name), expected.to_string(), got.to_string()))
     }
 }
 

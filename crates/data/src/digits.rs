@@ -47,10 +47,7 @@ pub fn images() -> Result<Array2<u8>> {
 /// [`Error::Format`] if the crate was built with damaged data.
 pub fn labels() -> Result<Vec<i64>> {
     let bytes = unpack()?;
-    Ok(bytes[COUNT * PIXELS..]
-        .iter()
-        .map(|&b| i64::from(b))
-        .collect())
+    Ok(bytes[COUNT * PIXELS..].iter().map(|&b| i64::from(b)).collect())
 }
 
 /// The whole set: levels 0 to 16 as numbers, labels, event shape `[1, 8, 8]`.
@@ -91,13 +88,8 @@ pub fn export_npz(path: &Path, split: &Split) -> Result<()> {
     let fail = |e: ndarray_npy::WriteNpzError| Error::format(path, e.to_string());
     let mut npz = NpzWriter::new_compressed(file);
     npz.add_array("images", &images()?).map_err(fail)?;
-    npz.add_array("labels", &Array1::from(labels()?))
-        .map_err(fail)?;
-    let parts = [
-        ("train", &split.train),
-        ("validation", &split.validation),
-        ("test", &split.test),
-    ];
+    npz.add_array("labels", &Array1::from(labels()?)).map_err(fail)?;
+    let parts = [("train", &split.train), ("validation", &split.validation), ("test", &split.test)];
     for (name, part) in parts {
         let indices: Array1<i64> = part.iter().map(|&i| i as i64).collect();
         npz.add_array(name, &indices).map_err(fail)?;
@@ -108,15 +100,9 @@ pub fn export_npz(path: &Path, split: &Split) -> Result<()> {
 
 fn unpack() -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(COUNT * (PIXELS + 1));
-    GzDecoder::new(PACKED)
-        .read_to_end(&mut bytes)
-        .map_err(|e| damaged(e.to_string()))?;
+    GzDecoder::new(PACKED).read_to_end(&mut bytes).map_err(|e| damaged(e.to_string()))?;
     if bytes.len() != COUNT * (PIXELS + 1) {
-        let why = format!(
-            "expected {} bytes, got {}",
-            COUNT * (PIXELS + 1),
-            bytes.len()
-        );
+        let why = format!("expected {} bytes, got {}", COUNT * (PIXELS + 1), bytes.len());
         return Err(damaged(why));
     }
     Ok(bytes)

@@ -159,24 +159,15 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { path: path.to_owned(), source }
     }
 
     pub(crate) fn format(path: &Path, why: impl Into<String>) -> Self {
-        Self::Format {
-            path: path.to_owned(),
-            why: why.into(),
-        }
+        Self::Format { path: path.to_owned(), why: why.into() }
     }
 
     pub(crate) fn config(field: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Config {
-            field: field.into(),
-            why: why.into(),
-        }
+        Self::Config { field: field.into(), why: why.into() }
     }
 
     pub(crate) fn shape(
@@ -184,11 +175,7 @@ impl Error {
         expected: impl Into<String>,
         got: impl Into<String>,
     ) -> Self {
-        Self::Shape {
-            what: what.into(),
-            expected: expected.into(),
-            got: got.into(),
-        }
+        Self::Shape { what: what.into(), expected: expected.into(), got: got.into() }
     }
 }
 

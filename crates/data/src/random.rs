@@ -29,18 +29,14 @@ impl Stream {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| {
             (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self {
-            key: mix(root ^ hash),
-        }
+        Self { key: mix(root ^ hash) }
     }
 
     /// The stream below this one for `counter`: `stream.child(epoch).rng(index)` draws for a row
     /// of an epoch.
     #[must_use]
     pub fn child(&self, counter: u64) -> Self {
-        Self {
-            key: self.at(counter),
-        }
+        Self { key: self.at(counter) }
     }
 
     /// The generator for `counter`.
@@ -50,9 +46,7 @@ impl Stream {
     }
 
     fn at(&self, counter: u64) -> u64 {
-        mix(self
-            .key
-            .wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        mix(self.key.wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 }
 

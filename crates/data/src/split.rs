@@ -78,11 +78,7 @@ impl Split {
         };
         let test = order.split_off(train + validation);
         let validation = order.split_off(train);
-        Ok(Self {
-            train: order,
-            validation,
-            test,
-        })
+        Ok(Self { train: order, validation, test })
     }
 
     /// The three parts of `data`.

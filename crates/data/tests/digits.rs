@@ -18,24 +18,15 @@ fn the_images_are_those_of_the_source() {
     assert_eq!(bytes.iter().map(|&b| u64::from(b)).sum::<u64>(), 561_718);
     assert_eq!(bytes.iter().max(), Some(&16));
     // Of the bytes of `sklearn.datasets.load_digits().data` in its order.
-    assert_eq!(
-        sha256(&bytes),
-        "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3"
-    );
-    assert_eq!(
-        bytes[..16],
-        [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
-    );
+    assert_eq!(sha256(&bytes), "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3");
+    assert_eq!(bytes[..16], [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]);
 }
 
 #[test]
 fn the_labels_are_those_of_the_source() {
     let labels = digits::labels().unwrap();
     let bytes: Vec<u8> = labels.iter().map(|&l| u8::try_from(l).unwrap()).collect();
-    assert_eq!(
-        sha256(&bytes),
-        "8ba4f891220f5e4c9c819638d1602d74b83618f167043c6da52a2a247841ddf0"
-    );
+    assert_eq!(sha256(&bytes), "8ba4f891220f5e4c9c819638d1602d74b83618f167043c6da52a2a247841ddf0");
     let count = |class| labels.iter().filter(|&&l| l == class).count();
     let counts: Vec<usize> = (0..10).map(count).collect();
     assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
@@ -57,11 +48,8 @@ fn the_canonical_split_is_fixed() {
     let split = digits::split(digits::SPLIT_SEED).unwrap();
     let sizes = (split.train.len(), split.validation.len(), split.test.len());
     assert_eq!(sizes, (1437, 180, 180));
-    let all: HashSet<usize> = [&split.train, &split.validation, &split.test]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect();
+    let all: HashSet<usize> =
+        [&split.train, &split.validation, &split.test].into_iter().flatten().copied().collect();
     assert_eq!(all.len(), 1797);
     // Results are stated on this very split: it may never change.
     assert_eq!(split.test[..6], CANONICAL_TEST);

@@ -38,10 +38,7 @@ fn below_is_uniform() {
     for _ in 0..60_000 {
         counts[below(&mut rng, 6) as usize] += 1;
     }
-    let chi: f64 = counts
-        .iter()
-        .map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4)
-        .sum();
+    let chi: f64 = counts.iter().map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4).sum();
     // The 99.9 % point of chi-square with 5 degrees of freedom.
     assert!(chi < 20.5, "{counts:?}");
     assert_eq!(below(&mut rng, 0), 0);
@@ -71,10 +68,7 @@ fn every_permutation_is_as_likely() {
         *counts.entry(order).or_insert(0_u32) += 1;
     }
     assert_eq!(counts.len(), 24);
-    let chi: f64 = counts
-        .values()
-        .map(|&c| (f64::from(c) - 1e3).powi(2) / 1e3)
-        .sum();
+    let chi: f64 = counts.values().map(|&c| (f64::from(c) - 1e3).powi(2) / 1e3).sum();
     // The 99.9 % point of chi-square with 23 degrees of freedom.
     assert!(chi < 49.8, "{chi}");
 }

@@ -28,28 +28,17 @@ fn fractions_round_down_to_rows() {
     assert_eq!(split, Split::counts(10, 1, 2, 3).unwrap());
     assert_ne!(split, Split::counts(10, 1, 2, 4).unwrap());
     // 0.7 * 10 and 0.1 * 3 are not exact in binary.
-    assert_eq!(
-        Split::fractions(10, 0.7, 0.1, 0).unwrap().validation.len(),
-        7
-    );
+    assert_eq!(Split::fractions(10, 0.7, 0.1, 0).unwrap().validation.len(), 7);
 }
 
 #[test]
 fn bad_requests_say_what_is_wrong() {
     let error = Split::fractions(10, 1.5, 0.1, 0).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "split.validation: expected a fraction of [0, 1), got 1.5"
-    );
-    let error = Split::fractions(10, 0.1, f64::NAN, 0)
-        .unwrap_err()
-        .to_string();
+    assert_eq!(error, "split.validation: expected a fraction of [0, 1), got 1.5");
+    let error = Split::fractions(10, 0.1, f64::NAN, 0).unwrap_err().to_string();
     assert!(error.starts_with("split.test"), "{error}");
     let error = Split::counts(4, 2, 2, 0).unwrap_err().to_string();
-    assert!(
-        error.contains("4 rows cannot give 2 to validation and 2 to test"),
-        "{error}"
-    );
+    assert!(error.contains("4 rows cannot give 2 to validation and 2 to test"), "{error}");
     assert!(Split::counts(4, usize::MAX, 2, 0).is_err());
 }
 

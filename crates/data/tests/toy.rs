@@ -14,10 +14,7 @@ fn wide(toy: Toy) -> Bounds {
         [centre - half, centre + half]
     };
     let bounds = toy.bounds();
-    Bounds {
-        x: grow(bounds.x),
-        y: grow(bounds.y),
-    }
+    Bounds { x: grow(bounds.x), y: grow(bounds.y) }
 }
 
 fn log_densities(toy: Toy, bounds: Bounds) -> (Vec<f64>, f64) {
@@ -62,11 +59,7 @@ fn samples_have_the_entropy() {
         let mean = nll.mean().unwrap();
         let error = nll.std(1.0) / (n as f64).sqrt();
         let off = (mean - toy.entropy()).abs();
-        assert!(
-            off <= 4.0 * error + 1e-12,
-            "{toy}: {mean}, {}",
-            toy.entropy()
-        );
+        assert!(off <= 4.0 * error + 1e-12, "{toy}: {mean}, {}", toy.entropy());
     }
 }
 
@@ -102,17 +95,11 @@ fn samples_fill_the_cells_as_the_density_says() {
                 chi += (count - expected).powi(2) / expected;
                 cells += 1.0;
             } else {
-                assert!(
-                    *count < 25.0,
-                    "{toy}: {count} where {expected} are expected"
-                );
+                assert!(*count < 25.0, "{toy}: {count} where {expected} are expected");
             }
         }
         let z = (chi - cells) / (2.0_f64 * cells).sqrt();
-        assert!(
-            cells > 10.0 && z < 4.0,
-            "{toy}: chi-square {chi} in {cells} cells"
-        );
+        assert!(cells > 10.0 && z < 4.0, "{toy}: chi-square {chi} in {cells} cells");
     }
 }
 
@@ -169,10 +156,7 @@ fn check_curve(toy: Toy, exact: impl Fn([f64; 2]) -> f64) {
     for x in places(toy) {
         let (got, expected) = (toy.log_density_at(x), exact(x));
         let error = (got - expected).abs();
-        assert!(
-            error < 1e-9 * (1.0 + expected.abs()),
-            "{toy} at {x:?}: {got}, {expected}"
-        );
+        assert!(error < 1e-9 * (1.0 + expected.abs()), "{toy} at {x:?}: {got}, {expected}");
     }
 }
 
@@ -220,15 +204,9 @@ fn names_are_read_and_written() {
     for toy in Toy::ALL {
         assert_eq!(toy.to_string().parse::<Toy>().unwrap(), toy);
     }
-    assert_eq!(
-        "Eight_Gaussians".parse::<Toy>().unwrap(),
-        Toy::EightGaussians
-    );
+    assert_eq!("Eight_Gaussians".parse::<Toy>().unwrap(), Toy::EightGaussians);
     let error = "moon".parse::<Toy>().unwrap_err().to_string();
-    assert!(
-        error.contains("`moon` is not known") && error.contains("`moons`"),
-        "{error}"
-    );
+    assert!(error.contains("`moon` is not known") && error.contains("`moons`"), "{error}");
 }
 
 #[test]
@@ -237,19 +215,12 @@ fn a_data_set_is_a_function_of_its_seed() {
     assert_eq!((data.len(), data.dims(), data.name()), (50, 2, "moons"));
     assert_eq!(data, Toy::Moons.dataset::<f32>(50, 7).unwrap());
     assert_ne!(data, Toy::Moons.dataset::<f32>(50, 8).unwrap());
-    assert!(
-        Toy::Moons
-            .log_density(ndarray::Array2::zeros((3, 3)).view())
-            .is_err()
-    );
+    assert!(Toy::Moons.log_density(ndarray::Array2::zeros((3, 3)).view()).is_err());
 }
 
 #[test]
 fn grids_run_along_x_first() {
-    let bounds = Bounds {
-        x: [0.0, 4.0],
-        y: [10.0, 14.0],
-    };
+    let bounds = Bounds { x: [0.0, 4.0], y: [10.0, 14.0] };
     let grid = bounds.grid(4, 2);
     assert_eq!(grid.points.dim(), (8, 2));
     assert_eq!(grid.points.row(0).to_vec(), [0.5, 11.0]);

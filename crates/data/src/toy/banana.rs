@@ -31,9 +31,6 @@ impl ToyDensity for Banana {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-3.6, 3.6],
-            y: [-1.8, 6.6],
-        }
+        Bounds { x: [-3.6, 3.6], y: [-1.8, 6.6] }
     }
 }

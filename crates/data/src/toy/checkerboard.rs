@@ -21,11 +21,7 @@ impl ToyDensity for Checkerboard {
     fn log_density_at(&self, [x, y]: [f64; 2]) -> f64 {
         let inside = |v: f64| (-4.0..4.0).contains(&v);
         let black = ((x / 2.0).floor() + (y / 2.0).floor()) % 2.0 == 0.0;
-        if inside(x) && inside(y) && black {
-            -self.entropy()
-        } else {
-            f64::NEG_INFINITY
-        }
+        if inside(x) && inside(y) && black { -self.entropy() } else { f64::NEG_INFINITY }
     }
 
     fn entropy(&self) -> f64 {
@@ -33,9 +29,6 @@ impl ToyDensity for Checkerboard {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-4.5, 4.5],
-            y: [-4.5, 4.5],
-        }
+        Bounds { x: [-4.5, 4.5], y: [-4.5, 4.5] }
     }
 }

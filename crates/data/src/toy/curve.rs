@@ -53,10 +53,7 @@ impl NoisyCurves {
             let (chunks, _) = places.as_chunks::<ORDER>();
             chunks.iter().map(Panel::new).collect::<Vec<_>>()
         });
-        Self {
-            panels: panels.collect(),
-            sd,
-        }
+        Self { panels: panels.collect(), sd }
     }
 
     pub(super) fn log_density_at(&self, x: [f64; 2]) -> f64 {
@@ -70,11 +67,7 @@ impl NoisyCurves {
             let near = (distance(x, panel.centre) - panel.radius).max(0.0);
             panel.log_weight - half_precision * near * near
         };
-        let floor = self
-            .panels
-            .iter()
-            .map(surely)
-            .fold(f64::NEG_INFINITY, f64::max);
+        let floor = self.panels.iter().map(surely).fold(f64::NEG_INFINITY, f64::max);
         let near = || self.panels.iter().filter(|p| at_most(p) >= floor - 45.0);
         let terms = || {
             near()
@@ -91,10 +84,7 @@ impl Panel {
     fn new(nodes: &[Place; ORDER]) -> Self {
         let mean = |axis: usize| nodes.iter().map(|p| p.at[axis]).sum::<f64>() / ORDER as f64;
         let centre = [mean(0), mean(1)];
-        let radius = nodes
-            .iter()
-            .map(|p| distance(p.at, centre))
-            .fold(0.0, f64::max);
+        let radius = nodes.iter().map(|p| distance(p.at, centre)).fold(0.0, f64::max);
         Self {
             centre,
             radius,

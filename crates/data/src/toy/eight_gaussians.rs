@@ -39,18 +39,12 @@ impl ToyDensity for EightGaussians {
         static VALUE: OnceLock<f64> = OnceLock::new();
         // The first quadrant, four times; the mass beyond 6 (nine standard deviations) is < 1e-17.
         *VALUE.get_or_init(|| {
-            let quadrant = Bounds {
-                x: [0.0, 6.0],
-                y: [0.0, 6.0],
-            };
+            let quadrant = Bounds { x: [0.0, 6.0], y: [0.0, 6.0] };
             4.0 * entropy(|x| self.log_density_at(x), quadrant, [6, 6])
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-4.4, 4.4],
-            y: [-4.4, 4.4],
-        }
+        Bounds { x: [-4.4, 4.4], y: [-4.4, 4.4] }
     }
 }

@@ -72,10 +72,7 @@ pub trait ToyDensity: Debug + Send + Sync {
             let got = format!("{:?}", x.shape());
             return Err(Error::shape("toy density, x", "shape [N, 2]", got));
         }
-        Ok(x.rows()
-            .into_iter()
-            .map(|row| self.log_density_at([row[0], row[1]]))
-            .collect())
+        Ok(x.rows().into_iter().map(|row| self.log_density_at([row[0], row[1]])).collect())
     }
 }
 
@@ -186,13 +183,10 @@ impl FromStr for Toy {
     fn from_str(text: &str) -> Result<Self> {
         let plain = text.trim().to_lowercase().replace('_', "-");
         let known = || Self::ALL.iter().map(|t| t.name().to_owned()).collect();
-        Self::ALL
-            .into_iter()
-            .find(|toy| toy.name() == plain)
-            .ok_or_else(|| Error::Unknown {
-                what: "toy density".to_owned(),
-                got: text.to_owned(),
-                known: known(),
-            })
+        Self::ALL.into_iter().find(|toy| toy.name() == plain).ok_or_else(|| Error::Unknown {
+            what: "toy density".to_owned(),
+            got: text.to_owned(),
+            known: known(),
+        })
     }
 }

@@ -47,18 +47,12 @@ impl ToyDensity for Moons {
         static VALUE: OnceLock<f64> = OnceLock::new();
         // The right half plane, twice: p(-x) = p(x). Eight standard deviations around the arcs.
         *VALUE.get_or_init(|| {
-            let half = Bounds {
-                x: [0.0, 4.6],
-                y: [-3.1, 3.1],
-            };
+            let half = Bounds { x: [0.0, 4.6], y: [-3.1, 3.1] };
             2.0 * entropy(|x| self.log_density_at(x), half, [9, 12])
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-3.8, 3.8],
-            y: [-2.4, 2.4],
-        }
+        Bounds { x: [-3.8, 3.8], y: [-2.4, 2.4] }
     }
 }

@@ -23,9 +23,6 @@ impl ToyDensity for Normal {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-4.0, 4.0],
-            y: [-4.0, 4.0],
-        }
+        Bounds { x: [-4.0, 4.0], y: [-4.0, 4.0] }
     }
 }

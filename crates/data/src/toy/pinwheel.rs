@@ -60,18 +60,12 @@ impl ToyDensity for Pinwheel {
         static VALUE: OnceLock<f64> = OnceLock::new();
         // The upper half plane, twice; the mass beyond 3.4 (eight standard deviations) is < 1e-14.
         *VALUE.get_or_init(|| {
-            let half = Bounds {
-                x: [-3.4, 3.4],
-                y: [0.0, 3.4],
-            };
+            let half = Bounds { x: [-3.4, 3.4], y: [0.0, 3.4] };
             2.0 * entropy(log_untwisted, half, [24, 12]) + 2.0 * LN_2
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-4.2, 4.2],
-            y: [-4.2, 4.2],
-        }
+        Bounds { x: [-4.2, 4.2], y: [-4.2, 4.2] }
     }
 }

@@ -37,11 +37,7 @@ impl Bounds {
                 self.y[0] + step_y * ((i / columns) as f64 + 0.5)
             }
         });
-        Grid {
-            points,
-            shape: [columns, rows],
-            cell_area: step_x * step_y,
-        }
+        Grid { points, shape: [columns, rows], cell_area: step_x * step_y }
     }
 }
 
@@ -72,10 +68,7 @@ pub(crate) fn gauss_legendre(order: usize) -> Vec<Node> {
             slope = n * (x * value - previous) / (x * x - 1.0);
             x -= value / slope;
         }
-        Node {
-            at: x,
-            weight: 2.0 / ((1.0 - x * x) * slope * slope),
-        }
+        Node { at: x, weight: 2.0 / ((1.0 - x * x) * slope * slope) }
     };
     (0..order).map(node).collect()
 }
@@ -86,10 +79,8 @@ pub(crate) fn composite(a: f64, b: f64, panels: usize) -> Vec<Node> {
     let half = (b - a) / (2.0 * panels as f64);
     let panel = |p: usize| {
         let centre = a + half * (2.0 * p as f64 + 1.0);
-        rule.iter().map(move |node| Node {
-            at: centre + half * node.at,
-            weight: half * node.weight,
-        })
+        rule.iter()
+            .map(move |node| Node { at: centre + half * node.at, weight: half * node.weight })
     };
     (0..panels).flat_map(panel).collect()
 }
@@ -107,10 +98,8 @@ pub(crate) fn entropy(
     let along_y = composite(bounds.y[0], bounds.y[1], panels[1]);
     let mut total = 0.0;
     for x in &along_x {
-        let line: f64 = along_y
-            .iter()
-            .map(|y| y.weight * surprise(log_density([x.at, y.at])))
-            .sum();
+        let line: f64 =
+            along_y.iter().map(|y| y.weight * surprise(log_density([x.at, y.at]))).sum();
         total += x.weight * line;
     }
     total
@@ -118,11 +107,7 @@ pub(crate) fn entropy(
 
 /// `-p ln p`, which is 0 where `p` is.
 pub(crate) fn surprise(log_density: f64) -> f64 {
-    if log_density == f64::NEG_INFINITY {
-        0.0
-    } else {
-        -log_density * log_density.exp()
-    }
+    if log_density == f64::NEG_INFINITY { 0.0 } else { -log_density * log_density.exp() }
 }
 
 /// `ln Σ exp(terms)` without overflow.

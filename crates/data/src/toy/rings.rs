@@ -72,17 +72,11 @@ impl ToyDensity for Rings {
         // In polar coordinates; the mass beyond radius 4.5 (ten standard deviations) is < 1e-20.
         *VALUE.get_or_init(|| {
             let ring = |r: f64| 2.0 * PI * r * surprise(log_density_of_radius(r));
-            composite(0.0, 4.5, 30)
-                .iter()
-                .map(|node| node.weight * ring(node.at))
-                .sum()
+            composite(0.0, 4.5, 30).iter().map(|node| node.weight * ring(node.at)).sum()
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-3.8, 3.8],
-            y: [-3.8, 3.8],
-        }
+        Bounds { x: [-3.8, 3.8], y: [-3.8, 3.8] }
     }
 }

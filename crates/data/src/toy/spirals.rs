@@ -48,18 +48,12 @@ impl ToyDensity for Spirals {
         static VALUE: OnceLock<f64> = OnceLock::new();
         // The right half plane, twice: p(-x) = p(x). Eight standard deviations around the arms.
         *VALUE.get_or_init(|| {
-            let half = Bounds {
-                x: [0.0, 4.0],
-                y: [-4.0, 4.0],
-            };
+            let half = Bounds { x: [0.0, 4.0], y: [-4.0, 4.0] };
             2.0 * entropy(|x| self.log_density_at(x), half, [13, 26])
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-3.6, 3.6],
-            y: [-3.6, 3.6],
-        }
+        Bounds { x: [-3.6, 3.6], y: [-3.6, 3.6] }
     }
 }

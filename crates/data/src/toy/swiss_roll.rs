@@ -17,12 +17,8 @@ const SD: f64 = 0.2;
 const RANGE: [f64; 2] = [1.5 * PI, 4.5 * PI];
 
 pub(super) static SWISS_ROLL: LazyLock<SwissRoll> = LazyLock::new(|| {
-    let curve = Curve {
-        range: RANGE,
-        panels: 96,
-        place: roll,
-        weight: |_| 1.0 / (RANGE[1] - RANGE[0]),
-    };
+    let curve =
+        Curve { range: RANGE, panels: 96, place: roll, weight: |_| 1.0 / (RANGE[1] - RANGE[0]) };
     SwissRoll(NoisyCurves::new(SD, &[curve]))
 });
 
@@ -45,18 +41,12 @@ impl ToyDensity for SwissRoll {
         static VALUE: OnceLock<f64> = OnceLock::new();
         // Eight standard deviations around the roll, whose places lie in [-2.53, 2.53] × [-2.22, 2.83].
         *VALUE.get_or_init(|| {
-            let all = Bounds {
-                x: [-4.2, 4.2],
-                y: [-3.9, 4.5],
-            };
+            let all = Bounds { x: [-4.2, 4.2], y: [-3.9, 4.5] };
             entropy(|x| self.log_density_at(x), all, [16, 16])
         })
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds {
-            x: [-3.4, 3.4],
-            y: [-3.1, 3.7],
-        }
+        Bounds { x: [-3.4, 3.4], y: [-3.1, 3.7] }
     }
 }
