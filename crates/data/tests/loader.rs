@@ -14,7 +14,7 @@ fn data(rows: usize) -> Dataset<f64> {
         .and_then(|d| d.with_labels((0..rows as i64).collect()))
         .and_then(|d| d.with_context(context))
         .and_then(|d| d.with_weights((0..rows).map(|i| i as f64).collect()))
-        .unwrap_or_else(|e| panic!("{e}"))
+        .unwrap()
 }
 
 fn noise(row: &mut [f64], _index: usize, rng: &mut ChaCha8Rng) {
@@ -24,14 +24,14 @@ fn noise(row: &mut [f64], _index: usize, rng: &mut ChaCha8Rng) {
 }
 
 fn loader(rows: usize, config: LoaderConfig) -> Loader<f64> {
-    let loader = Loader::new(data(rows), config).unwrap_or_else(|e| panic!("{e}"));
+    let loader = Loader::new(data(rows), config).unwrap();
     loader.with_transform(noise)
 }
 
 fn take(loader: &Loader<f64>, start: Position, count: usize) -> Vec<HostBatch<f64>> {
-    let batches = loader.iter_from(start).unwrap_or_else(|e| panic!("{e}"));
+    let batches = loader.iter_from(start).unwrap();
     let batches: maxlik_data::Result<Vec<_>> = batches.take(count).collect();
-    batches.unwrap_or_else(|e| panic!("{e}"))
+    batches.unwrap()
 }
 
 proptest! {

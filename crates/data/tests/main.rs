@@ -1,5 +1,11 @@
 //! Tests of the crate, one module a subject.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helper functions too"
+)]
+
 mod augment;
 mod dataset;
 mod dequantize;
