@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::cli;
 use crate::device::Driver;
@@ -27,8 +27,9 @@ pub fn run(workspace: &Workspace, options: &cli::Setup) -> Result<ExitCode> {
     let variable = find::variable(workspace);
     if let Some(root) = variable.as_deref() {
         let home = find::place(workspace, variant, Some(root));
-        check::works(&home.root, variant)
-            .with_context(|| format!("LIBTORCH cannot be used ({})", home.origin.cure(variant)))?;
+        if let Err(fault) = check::works(&home.root, variant) {
+            bail!("LIBTORCH cannot be used: {fault}; {}", home.origin.cure(variant));
+        }
         // So that builds without the variable find it too, unless there is one of their own.
         let default = workspace.home(variant);
         if check::sound(&default, variant).is_err() {
@@ -41,7 +42,8 @@ pub fn run(workspace: &Workspace, options: &cli::Setup) -> Result<ExitCode> {
     let home = workspace.home(variant);
     if check::works(&home, variant).is_err() {
         if variant == Variant::Cuda && !options.without_driver {
-            Driver::find().check()?;
+            let cure = "to install it for another machine, add --without-driver";
+            Driver::find().check().map_err(|error| anyhow!("{error}; {cure}"))?;
         }
         find_or_install(workspace, variant)?;
     }

@@ -1,5 +1,6 @@
 //! Other programs, run with errors that name them.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
@@ -25,7 +26,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
 
 /// The first line that `program` prints when run with `arguments`; `None` where it is absent or fails.
 #[must_use]
-pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+pub fn first_line(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
     let output = output(Command::new(program).args(arguments)).ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next()?.trim();

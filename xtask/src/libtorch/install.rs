@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 fn needed(variant: Variant) -> u64 {
     match variant {
         Variant::Cpu => 1_300_000_000,
-        Variant::Cuda => 9_000_000_000,
+        Variant::Cuda => 8_000_000_000,
     }
 }
 

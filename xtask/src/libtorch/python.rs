@@ -18,7 +18,7 @@ print(os.path.dirname(spec.origin) if spec and spec.origin else '')";
 /// A Python 3 that runs.
 #[derive(Clone, Debug)]
 pub struct Python {
-    program: String,
+    program: PathBuf,
     /// As `python3 --version` gives it, such as `Python 3.11.7`.
     pub version: String,
 }
@@ -28,10 +28,14 @@ impl Python {
     #[must_use]
     pub fn find() -> Option<Self> {
         let program = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
-        Some(Self {
-            program: program.to_owned(),
-            version: shell::first_line(program, &["--version"])?,
-        })
+        Self::at(PathBuf::from(program))
+    }
+
+    /// The Python that `program` starts; `None` where it does not run.
+    #[must_use]
+    pub fn at(program: PathBuf) -> Option<Self> {
+        let version = shell::first_line(&program, &["--version"])?;
+        Some(Self { program, version })
     }
 
     /// A command that runs this Python.

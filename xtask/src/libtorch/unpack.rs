@@ -33,6 +33,16 @@ impl Zip {
         Ok(Self { path: path.to_owned(), archive })
     }
 
+    /// Name and version of a wheel (its file name goes on with tags), or the whole file name.
+    fn title(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".whl") {
+            name.split('-').take(2).collect::<Vec<_>>().join(" ")
+        } else {
+            name.into_owned()
+        }
+    }
+
     /// The names of all files inside.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -78,8 +88,7 @@ impl Zip {
         for (name, _) in &chosen {
             total += self.archive.by_name(name)?.size();
         }
-        let title = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let bar = Bar::bytes(&format!("unpacking {title}"), Some(total));
+        let bar = Bar::bytes(&format!("unpacking {}", self.title()), Some(total));
         for (name, path) in &chosen {
             if !path.components().all(|part| matches!(part, Component::Normal(_))) {
                 bail!("{} holds the unsafe name {name}", self.path.display());

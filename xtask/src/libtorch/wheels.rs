@@ -46,7 +46,7 @@ pub const LINKED: [Wheel; 2] = [
 
 /// The wheels are for one Python and platform whatever the machine's own Python is, so that everyone gets
 /// the same bytes: only the libraries in them are used.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 9] = [
     "--only-binary=:all:",
     "--progress-bar=off",
     "--disable-pip-version-check",
@@ -54,16 +54,14 @@ const FLAGS: [&str; 16] = [
     "--implementation=cp",
     "--python-version=311",
     "--abi=cp311",
-    "--abi=abi3",
     "--abi=none",
-    "--platform=manylinux_2_28_x86_64",
-    "--platform=manylinux_2_27_x86_64",
-    "--platform=manylinux_2_26_x86_64",
-    "--platform=manylinux_2_25_x86_64",
-    "--platform=manylinux_2_24_x86_64",
-    "--platform=manylinux_2_17_x86_64",
     "--platform=manylinux2014_x86_64",
 ];
+
+/// pip takes a platform literally: a system with glibc 2.28 also runs what was built for every older one.
+fn platforms() -> impl Iterator<Item = String> {
+    (17..=28).rev().map(|minor| format!("--platform=manylinux_2_{minor}_x86_64"))
+}
 
 /// The folders that wheels pass through.
 #[derive(Clone, Debug)]
@@ -165,6 +163,7 @@ fn pip(python: &Python, title: &str, arguments: &[&str], folders: &Folders) -> R
         .args(["-m", "pip", "download", "--dest"])
         .arg(partial)
         .args(FLAGS)
+        .args(platforms())
         .args(arguments)
         // pip downloads into a temporary folder first; there its bytes can be counted.
         .env("TMPDIR", &temporary)
