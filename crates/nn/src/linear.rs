@@ -48,7 +48,6 @@ impl Linear {
     }
 
     /// The weight `[outputs, inputs]`.
-    #[must_use]
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }

@@ -1,4 +1,5 @@
 //! Tests of maxlik-nn.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod networks;
 mod params;

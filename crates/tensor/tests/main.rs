@@ -1,4 +1,5 @@
 //! Tests of maxlik-tensor: mathematics in float64 against closed forms and autograd.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod autograd;
 mod device;

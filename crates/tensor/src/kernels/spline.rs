@@ -306,6 +306,9 @@ impl<T: Real> Kernel<T> {
             } else {
                 bin.y[l] + h * (s * theta * theta + d0 * t) / den
             };
+            // Rounding must not push an end of the interval out of it.
+            let out = if out > self.constants.high { self.constants.high } else { out };
+            let out = if out < self.constants.low { self.constants.low } else { out };
             value[l] = if inside { out } else { v[l] };
             let signed = if inverse { -log_derivative } else { log_derivative };
             log[l] = if inside { signed } else { T::ZERO };

@@ -59,6 +59,8 @@ pub(super) fn rational_quadratic(
     } else {
         (&y0 + &h * (&s * &theta * &theta + &d0 * &t) / &den, log)
     };
+    // Rounding must not push an end of the interval out of it; the gradient is left alone.
+    let value = &value + (value.f_clamp(low, high)? - &value).f_detach()?;
     let log = log.f_where_self(&inside, &log.f_zeros_like()?)?;
     Ok(Elementwise {
         value: value.f_where_self(&inside, input)?,

@@ -1,0 +1,270 @@
+//! Flows from configuration: every layer and base as data.
+
+use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
+use crate::univariate::{Affine, Scale, Spline};
+use crate::{ActNorm, Compose, Coupling, Flow, Inverse, Logit, LuLinear, Mask, Permutation};
+use maxlik_model::{Bijection, Density};
+use maxlik_nn::{Mlp, MlpConfig, Network, ResidualConfig, ResidualNet, Scope};
+use maxlik_tensor::spline::{Knots, RationalQuadratic, Tails};
+use maxlik_tensor::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The network of a coupling layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NetworkConfig {
+    /// A multi-layer perceptron.
+    Mlp(MlpConfig),
+    /// A residual network.
+    Residual(ResidualConfig),
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self::Mlp(MlpConfig::default())
+    }
+}
+
+/// A rational-quadratic spline.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplineConfig {
+    /// Number of bins.
+    pub bins: usize,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Whether the interval is the whole domain, with free slopes at its ends; otherwise the spline
+    /// goes on as the identity.
+    pub bounded: bool,
+}
+
+impl Default for SplineConfig {
+    fn default() -> Self {
+        Self { bins: 8, low: -5.0, high: 5.0, bounded: false }
+    }
+}
+
+impl SplineConfig {
+    /// The spline, checked.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for numbers that do not make a spline.
+    pub fn spline(&self) -> Result<Spline> {
+        let shape = RationalQuadratic {
+            bins: self.bins,
+            interval: (self.low, self.high),
+            tails: if self.bounded { Tails::Bounded } else { Tails::Linear },
+            knots: Knots::Softmax { min_width: 1e-3, min_height: 1e-3, min_derivative: 1e-3 },
+        };
+        shape.check()?;
+        Ok(Spline { shape })
+    }
+}
+
+/// One layer of a stack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LayerConfig {
+    /// Activation normalisation.
+    Actnorm {},
+    /// An invertible matrix by its LU factors.
+    LuLinear {},
+    /// A random permutation.
+    Permute {},
+    /// The reversal of the coordinates.
+    Reverse {},
+    /// The logit of data in the unit interval.
+    Logit {
+        /// Margin at both ends.
+        margin: f64,
+    },
+    /// The sigmoid: back to the unit interval.
+    Sigmoid {
+        /// Margin at both ends.
+        margin: f64,
+    },
+    /// Affine coupling (RealNVP).
+    AffineCoupling {
+        /// Coordinates that change.
+        mask: Mask,
+        /// The conditioner.
+        #[serde(default)]
+        network: NetworkConfig,
+        /// How the scale is made positive.
+        #[serde(default)]
+        scale: Scale,
+    },
+    /// Rational-quadratic spline coupling (NSF).
+    SplineCoupling {
+        /// Coordinates that change.
+        mask: Mask,
+        /// The conditioner.
+        #[serde(default)]
+        network: NetworkConfig,
+        /// The spline.
+        #[serde(default)]
+        spline: SplineConfig,
+    },
+}
+
+impl LayerConfig {
+    /// Builds the layer on `[dims]` with a context of this size.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for numbers that do not fit.
+    pub fn build(
+        &self,
+        scope: &Scope<'_>,
+        dims: i64,
+        context: Option<i64>,
+    ) -> Result<Box<dyn Bijection>> {
+        Ok(match self {
+            Self::Actnorm {} => Box::new(ActNorm::new(scope, &[dims])?),
+            Self::LuLinear {} => Box::new(LuLinear::new(scope, dims)?),
+            Self::Permute {} => Box::new(Permutation::random(scope, dims)?),
+            Self::Reverse {} => Box::new(Permutation::reverse(scope, dims)?),
+            Self::Logit { margin } => Box::new(Logit::new(&[dims], *margin)?),
+            Self::Sigmoid { margin } => Box::new(Inverse(Logit::new(&[dims], *margin)?)),
+            Self::AffineCoupling { mask, network, scale } => {
+                let univariate = Affine { scale: *scale };
+                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                    network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
+                })?)
+            }
+            Self::SplineCoupling { mask, network, spline } => {
+                let univariate = spline.spline()?;
+                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                    network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
+                })?)
+            }
+        })
+    }
+}
+
+impl NetworkConfig {
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for numbers that do not fit.
+    pub fn build(
+        &self,
+        scope: &Scope<'_>,
+        inputs: i64,
+        context: i64,
+        outputs: i64,
+    ) -> Result<Box<dyn Network>> {
+        Ok(match self {
+            Self::Mlp(config) => Box::new(Mlp::new(scope, inputs, context, outputs, config)?),
+            Self::Residual(config) => {
+                Box::new(ResidualNet::new(scope, inputs, context, outputs, config)?)
+            }
+        })
+    }
+}
+
+/// The density of latents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BaseConfig {
+    /// The standard normal.
+    Normal {},
+    /// A normal with trained means and standard deviations.
+    TrainedNormal {},
+    /// A trained mixture of normals.
+    Mixture {
+        /// Number of components.
+        components: i64,
+    },
+    /// The uniform distribution on a box.
+    Uniform {
+        /// Lower end in each coordinate.
+        low: f64,
+        /// Upper end in each coordinate.
+        high: f64,
+    },
+}
+
+impl Default for BaseConfig {
+    fn default() -> Self {
+        Self::Normal {}
+    }
+}
+
+impl BaseConfig {
+    /// Builds the base on `[dims]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for numbers that do not fit.
+    pub fn build(&self, scope: &Scope<'_>, dims: i64) -> Result<Box<dyn Density>> {
+        Ok(match self {
+            Self::Normal {} => Box::new(DiagonalNormal::standard(scope, &[dims])),
+            Self::TrainedNormal {} => Box::new(DiagonalNormal::trained(scope, &[dims])?),
+            Self::Mixture { components } => Box::new(NormalMixture::new(scope, dims, *components)?),
+            Self::Uniform { low, high } => Box::new(UniformBox::new(scope, &[dims], *low, *high)?),
+        })
+    }
+}
+
+/// A flow: layers in the order in which data pass them, and a base.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowConfig {
+    /// The layers.
+    pub layers: Vec<LayerConfig>,
+    /// The base.
+    #[serde(default)]
+    pub base: BaseConfig,
+}
+
+impl FlowConfig {
+    /// RealNVP (Dinh et al. 2017): affine couplings over alternating coordinates, each after
+    /// activation normalisation.
+    #[must_use]
+    pub fn realnvp(layers: usize, network: &NetworkConfig) -> Self {
+        let layers = (0..layers).flat_map(|i| {
+            let (mask, network, scale) = (Mask::alternating(i), network.clone(), Scale::default());
+            [LayerConfig::Actnorm {}, LayerConfig::AffineCoupling { mask, network, scale }]
+        });
+        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
+    }
+
+    /// The neural spline flow with coupling layers (Durkan et al. 2019): before each spline coupling
+    /// an LU-linear layer; activation normalisation first.
+    #[must_use]
+    pub fn spline_coupling(layers: usize, network: &NetworkConfig, spline: SplineConfig) -> Self {
+        let stack = (0..layers).flat_map(|i| {
+            let (mask, network) = (Mask::alternating(i), network.clone());
+            [LayerConfig::LuLinear {}, LayerConfig::SplineCoupling { mask, network, spline }]
+        });
+        let layers =
+            std::iter::once(LayerConfig::Actnorm {}).chain(stack).chain([LayerConfig::LuLinear {}]);
+        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
+    }
+
+    /// Builds the flow on `[dims]`, after `before` (preprocessing on the data side).
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the layer and what is wrong with it.
+    pub fn build(
+        &self,
+        scope: &Scope<'_>,
+        dims: i64,
+        context: Option<i64>,
+        before: Vec<Box<dyn Bijection>>,
+    ) -> Result<Flow> {
+        let mut layers = before;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let built =
+                layer.build(&scope.sub("layers").sub(i), dims, context).map_err(|e| match e {
+                    Error::Config { field, why } => {
+                        Error::config(format!("layers.{i}.{field}"), why)
+                    }
+                    other => other,
+                })?;
+            layers.push(built);
+        }
+        Flow::new(Box::new(Compose::new(layers)?), self.base.build(&scope.sub("base"), dims)?)
+    }
+}

@@ -1,0 +1,41 @@
+//! Normalizing flows: layers, bases and stacks of them.
+//!
+//! `forward` goes from data to latent, so that a [`Flow`] evaluates a log-density in one forward
+//! pass, and samples by the inverse.
+//!
+//! ```
+//! use maxlik_flows::{FlowConfig, NetworkConfig};
+//! use maxlik_model::Density;
+//! use maxlik_nn::Params;
+//! use tch::{Device, Kind};
+//!
+//! let params = Params::new(7, Kind::Double, Device::Cpu);
+//! let flow = FlowConfig::realnvp(4, &NetworkConfig::default()).build(&params.root(), 2, None, vec![])?;
+//! let x = flow.sample(5, None)?;
+//! assert_eq!(flow.log_prob(&x, None)?.size(), [5]);
+//! # Ok::<(), maxlik_tensor::Error>(())
+//! ```
+
+mod actnorm;
+pub mod base;
+mod compose;
+pub mod config;
+mod coupling;
+mod flow;
+mod inverse;
+mod logit;
+mod lu_linear;
+mod permutation;
+mod standardize;
+pub mod univariate;
+
+pub use actnorm::ActNorm;
+pub use compose::Compose;
+pub use config::{BaseConfig, FlowConfig, LayerConfig, NetworkConfig, SplineConfig};
+pub use coupling::{Conditioner, Coupling, Mask, Split};
+pub use flow::Flow;
+pub use inverse::Inverse;
+pub use logit::Logit;
+pub use lu_linear::LuLinear;
+pub use permutation::Permutation;
+pub use standardize::Standardize;

@@ -1,0 +1,31 @@
+//! Elementwise maps whose parameters a network computes: what coupling and autoregressive layers
+//! apply to each coordinate. A map and its conditioner do not know each other.
+
+mod affine;
+mod spline;
+
+pub use affine::{Affine, Scale};
+pub use spline::Spline;
+
+use maxlik_model::Mapped;
+use maxlik_tensor::Result;
+use std::fmt::Debug;
+use tch::Tensor;
+
+/// An invertible map of one number with `P` parameters, applied to each coordinate.
+pub trait Univariate: Debug + Send {
+    /// Parameters of one coordinate, `P`.
+    fn parameters(&self) -> i64;
+
+    /// Data to latent: `x` is `[B, D]`, `params` is `[B, D, P]`; `log_det` is summed over `D`.
+    ///
+    /// # Errors
+    /// LibTorch's, for tensors that do not fit.
+    fn forward(&self, x: &Tensor, params: &Tensor) -> Result<Mapped>;
+
+    /// Latent to data; `log_det` is that of the inverse map.
+    ///
+    /// # Errors
+    /// As [`Univariate::forward`].
+    fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped>;
+}

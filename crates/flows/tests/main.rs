@@ -1,0 +1,6 @@
+//! Tests of maxlik-flows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod bases;
+mod layers;
+mod stacks;

@@ -1,0 +1,4 @@
+//! Tests of maxlik-objectives.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod likelihood;
