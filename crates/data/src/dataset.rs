@@ -24,6 +24,9 @@ pub trait Scalar:
     /// The largest number below this one.
     #[must_use]
     fn next_below(self) -> Self;
+    /// The smallest number above this one.
+    #[must_use]
+    fn next_above(self) -> Self;
     /// Neither NaN nor infinite.
     fn finite(self) -> bool;
 }
@@ -44,6 +47,9 @@ impl Scalar for f32 {
     fn next_below(self) -> Self {
         self.next_down()
     }
+    fn next_above(self) -> Self {
+        self.next_up()
+    }
     fn finite(self) -> bool {
         self.is_finite()
     }
@@ -58,6 +64,9 @@ impl Scalar for f64 {
     }
     fn next_below(self) -> Self {
         self.next_down()
+    }
+    fn next_above(self) -> Self {
+        self.next_up()
     }
     fn finite(self) -> bool {
         self.is_finite()
@@ -232,6 +241,38 @@ impl<T: Scalar> Dataset<T> {
             weights: pick(self.weights.as_deref(), indices),
             levels: self.levels,
         })
+    }
+
+    /// The same data set in another precision.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for a number too large for single precision.
+    pub fn cast<U: Scalar>(&self) -> Result<Dataset<U>> {
+        let convert = |values: &Array2<T>| values.mapv(|v| U::from_f64(v.to_f64()));
+        let rows = convert(&self.rows);
+        check_finite(&self.name, rows.view(), &self.columns)?;
+        let context = self.context.as_ref().map(convert);
+        if let Some(context) = &context {
+            let of = format!("{}, context", self.name);
+            check_finite(&of, context.view(), &numbered(context.ncols()))?;
+        }
+        let cast = Dataset {
+            name: self.name.clone(),
+            rows,
+            columns: self.columns.clone(),
+            event_shape: self.event_shape.clone(),
+            labels: self.labels.clone(),
+            context,
+            weights: None,
+            levels: self.levels,
+        };
+        match &self.weights {
+            None => Ok(cast),
+            Some(weights) => {
+                let weights = weights.iter().map(|w| U::from_f64(w.to_f64()));
+                cast.with_weights(weights.collect())
+            }
+        }
     }
 
     /// The same data set with other rows: what preprocessing such as standardisation makes of it.

@@ -35,8 +35,8 @@ pub fn bits_per_dim(nll: f64, dims: usize, levels: u32) -> f64 {
 
 /// The transform `y = (v + u) / levels` for rows of integers `v` of `0..levels`.
 ///
-/// In either precision `v / levels < y < (v + 1) / levels`, at the ends too, so that `y` is inside
-/// (0, 1) and [`quantize`] gives `v` back.
+/// In either precision `y` is inside (0, 1) and [`quantize`] gives `v` back: where rounding would
+/// cross into another level, `y` is moved back to the nearest number of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dequantize {
     levels: u32,
@@ -81,10 +81,15 @@ impl Dequantize {
     fn value<T: Scalar>(&self, v: T, rng: &mut ChaCha8Rng) -> T {
         let levels = f64::from(self.levels);
         let v = v.to_f64();
-        let y = T::from_f64((v + open_unit(rng)) / levels);
-        // Rounding may reach the next level, or 1: step back below it.
-        let next = T::from_f64((v + 1.0) / levels);
-        if y < next { y } else { next.next_below() }
+        let mut y = T::from_f64((v + open_unit(rng)) / levels);
+        // Rounding may cross into the next level (or reach 1), or into the one before.
+        while y.to_f64() * levels >= v + 1.0 {
+            y = y.next_below();
+        }
+        while y.to_f64() * levels < v {
+            y = y.next_above();
+        }
+        y
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`split`] | seeded training, validation and test parts |
 //! | [`standardize`] | columns of mean 0 and deviation 1, fitted on the training part |
 //! | [`dequantize`] | from integers to the unit interval and back, bits per dimension |
+//! | [`table`] | CSV, NPY and NPZ files, the UCI tables of density estimation |
 //! | [`augment`] | shifts of images |
 //! | [`loader`] | shuffled batches, prepared ahead, that can be resumed at any step |
 //! | [`random`] | the generators under all of it |
@@ -24,6 +25,7 @@ pub mod loader;
 pub mod random;
 pub mod split;
 pub mod standardize;
+pub mod table;
 #[cfg(feature = "tch")]
 pub mod tensor;
 pub mod toy;
@@ -36,3 +38,4 @@ pub use loader::{Batches, HostBatch, Loader, LoaderConfig, Position, Transform};
 pub use random::{Stream, below, normal, open_unit, permutation};
 pub use split::{Partition, Split};
 pub use standardize::{OnConstant, Standardizer};
+pub use table::{CsvOptions, Header, OnMissing, Table};

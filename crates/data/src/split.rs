@@ -26,6 +26,20 @@ pub struct Partition<T> {
     pub test: Dataset<T>,
 }
 
+impl<T: Scalar> Partition<T> {
+    /// The same parts in another precision.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for a number too large for single precision.
+    pub fn cast<U: Scalar>(&self) -> Result<Partition<U>> {
+        Ok(Partition {
+            train: self.train.cast()?,
+            validation: self.validation.cast()?,
+            test: self.test.cast()?,
+        })
+    }
+}
+
 impl Split {
     /// A seeded split by counts: the permutation of stream `split` of `seed`, whose last `test`
     /// places are the test part, the `validation` places before them the validation part, and the

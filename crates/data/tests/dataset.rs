@@ -77,3 +77,18 @@ fn selected_rows_keep_everything() {
     let other = other.unwrap();
     assert_eq!((other.levels(), other.event_shape()), (None, &[1][..]));
 }
+
+#[test]
+fn other_precisions_hold_the_same() {
+    let data = small().with_labels(vec![5, 6, 7]).unwrap();
+    let data = data.with_context(array![[0.1], [0.2], [0.3]]).unwrap();
+    let data = data.with_weights(vec![0.5, 1.0, 2.0]).unwrap();
+    let single = data.with_levels(5).unwrap().cast::<f32>().unwrap();
+    assert_eq!(single.rows(), array![[0.0_f32, 1.0], [2.0, 3.0], [4.0, 2.0]]);
+    assert_eq!(single.context().unwrap()[[1, 0]], 0.2_f32);
+    assert_eq!(single.weights().unwrap(), [0.5, 1.0, 2.0]);
+    assert_eq!((single.levels(), single.labels().unwrap().len()), (Some(5), 3));
+    let wide = Dataset::new("wide", array![[1e300]]).unwrap();
+    let error = wide.cast::<f32>().unwrap_err().to_string();
+    assert_eq!(error, "wide: row 1, column `x0`: expected a finite number, got inf");
+}

@@ -14,6 +14,9 @@ mod loader;
 mod random;
 mod split;
 mod standardize;
+mod table_csv;
+mod table_npy;
 #[cfg(feature = "tch")]
 mod tensor;
 mod toy;
+mod uci;
