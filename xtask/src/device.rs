@@ -28,9 +28,11 @@ impl FromStr for Device {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || anyhow!("device \"{text}\" is not known; use cpu, cuda or cuda:N");
-        match text.split_once(':') {
-            None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(None)),
+        // As maxlik_tensor::device::parse reads it: the name's case does not matter.
+        let name = text.trim().to_ascii_lowercase();
+        match name.split_once(':') {
+            None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "cuda" => Ok(Self::Cuda(None)),
             Some(("cuda", index)) => Ok(Self::Cuda(Some(index.parse().map_err(|_| wrong())?))),
             _ => Err(wrong()),
         }
@@ -159,6 +161,7 @@ mod tests {
         let last = device("d --device=cpu --device=cuda:1").unwrap();
         assert_eq!(last, Device::Cuda(Some(1)));
         assert_eq!(last.to_string(), "cuda:1");
+        assert_eq!(device("d --device CUDA:2").unwrap(), Device::Cuda(Some(2)));
         let after = device("d -- --device cuda").unwrap();
         assert_eq!(after, Device::Cpu);
         for wrong in ["d --device", "d --device=gpu", "d --device cuda:x", "d --device cpu:0"] {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::VERSION;
 use super::python::Python;
 use super::record::Record;
 use super::unpack::{Zip, sha256};
@@ -188,10 +189,11 @@ fn pip(python: &Python, title: &str, arguments: &[&str], folders: &Folders) -> R
         return Ok(());
     }
     bar.abandon();
+    let why = shell::last_line(&ended.complaint);
     bail!(
-        "pip could not download {}: {}",
+        "pip could not download {}: {}; check the network and pip's index, or point LIBTORCH at a LibTorch {VERSION}",
         arguments.last().unwrap_or(&title),
-        shell::last_line(&ended.complaint)
+        why.trim_start_matches("ERROR: ")
     );
 }
 
