@@ -168,6 +168,7 @@ char* maxlik_adamw(const at::Tensor* const* params, const at::Tensor* const* gra
       v.push_back(*squares[i]);
       s.push_back(*steps[i]);
     }
+    at::_foreach_add_(s, 1);
     at::_fused_adamw_(p, g, m, v, {}, s, lr, beta1, beta2, weight_decay, eps, false, false);
   });
 }

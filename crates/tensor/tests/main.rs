@@ -1,6 +1,7 @@
 //! Tests of maxlik-tensor: mathematics in float64 against closed forms and autograd.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod adamw;
 mod autograd;
 mod device;
 mod logdet;
