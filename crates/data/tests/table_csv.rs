@@ -79,6 +79,17 @@ fn delimiters_are_found_out() {
 }
 
 #[test]
+fn quoted_cells_are_unquoted() {
+    check(
+        "\"a \"\"b\"\"\",\"c,d\"\n\"1\",\" 2 \"\n3,\"4\"",
+        &["a \"b\"", "c,d"],
+        &[[1.0, 2.0], [3.0, 4.0]],
+    );
+    // A quote that is never closed takes the rest of the file into its cell.
+    refused("a,b\n1,2\n3,4\n\"5,6\n7,8\n", "row 3 (line 4): expected 2 cells, got 1");
+}
+
+#[test]
 fn bad_cells_are_reported_with_their_place() {
     refused(
         "a,b\n1,2\n3,\n",

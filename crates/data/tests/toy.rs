@@ -255,3 +255,16 @@ proptest! {
         }
     }
 }
+
+/// The table of docs/data.md holds every density with its entropy.
+#[test]
+fn the_docs_state_the_entropies() {
+    let page = include_str!("../../../docs/data.md");
+    for toy in Toy::ALL {
+        let start = format!("| `{toy}` |");
+        let row = page.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("{toy} is not in docs/data.md"));
+        let stated: f64 = row.split('|').nth(3).unwrap().trim().parse().unwrap();
+        assert!((stated - toy.entropy()).abs() < 1e-10, "{toy}: {stated}");
+    }
+}

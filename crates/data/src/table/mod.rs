@@ -70,8 +70,8 @@ impl Table {
     /// Reads one array of an NPZ file: the one named, or the only one.
     ///
     /// # Errors
-    /// As [`Table::read_npy`], and [`Error::Unknown`] with the names in the file if that array is
-    /// not there or no name tells which of several.
+    /// As [`Table::read_npy`]; [`Error::Unknown`] if that array is not there, [`Error::Format`] if no
+    /// name tells which of several, both with the names in the file.
     pub fn read_npz(path: impl AsRef<Path>, array: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         let values = npy::read_npz(path, array)?;

@@ -26,13 +26,17 @@ pub(super) fn read_npz(path: &Path, array: Option<&str>) -> Result<Array2<f64>> 
     let names = npz.names().map_err(fail)?;
     let name = match (array, names.as_slice()) {
         (Some(name), names) if names.iter().any(|n| n == name) => name.to_owned(),
-        (None, [only]) => only.clone(),
-        _ => {
+        (Some(name), _) => {
             return Err(Error::Unknown {
                 what: format!("{}, array", path.display()),
-                got: array.unwrap_or_default().to_owned(),
+                got: name.to_owned(),
                 known: names,
             });
+        }
+        (None, [only]) => only.clone(),
+        (None, names) => {
+            let why = format!("expected one array, or the name of one of {names:?}");
+            return Err(Error::format(path, why));
         }
     };
     let array: ArrayD<Number> = npz.by_name::<OwnedRepr<Number>, _>(&name).map_err(fail)?;

@@ -1,7 +1,7 @@
 //! Delimited text as records of cells.
 
 use crate::error::{Error, Result};
-use ::csv::{ReaderBuilder, StringRecord, Trim};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -72,6 +72,7 @@ pub(super) fn for_each(
     mut each: impl FnMut(u64, &[&str]) -> Result<()>,
 ) -> Result<()> {
     let mut reader = BufReader::new(open(path)?);
+    let mut cells = Splitter::new(delimiter);
     let mut text = String::new();
     let mut next = 1;
     loop {
@@ -90,8 +91,7 @@ pub(super) fn for_each(
         }
         let record = text.trim_start_matches('\u{feff}');
         if !record.trim().is_empty() {
-            with_cells(record, delimiter, |cells| each(first, cells))
-                .map_err(|e| Error::format(path, format!("line {first}: {e}")))??;
+            cells.split(record, |cells| each(first, cells))?;
         }
     }
 }
@@ -114,29 +114,61 @@ fn in_quotes(text: &str, delimiter: Delimiter) -> bool {
     quoted
 }
 
-/// Splits one record and hands its cells, without blanks around them, to `take`.
-fn with_cells<R>(
-    record: &str,
+/// Splits records into cells; room is kept from one to the next.
+#[derive(Debug)]
+struct Splitter {
     delimiter: Delimiter,
-    take: impl FnOnce(&[&str]) -> R,
-) -> std::result::Result<R, ::csv::Error> {
-    match delimiter {
-        Delimiter::Blanks => Ok(take(&record.split_whitespace().collect::<Vec<_>>())),
-        Delimiter::Byte(byte) if record.contains('"') => {
-            let mut quoted = StringRecord::new();
-            ReaderBuilder::new()
-                .delimiter(byte)
-                .has_headers(false)
-                .trim(Trim::All)
-                .buffer_capacity(record.len().max(64))
-                .from_reader(record.as_bytes())
-                .read_record(&mut quoted)?;
-            Ok(take(&quoted.iter().collect::<Vec<_>>()))
+    reader: Reader,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Splitter {
+    fn new(delimiter: Delimiter) -> Self {
+        let mut builder = ReaderBuilder::new();
+        if let Delimiter::Byte(byte) = delimiter {
+            builder.delimiter(byte);
         }
-        Delimiter::Byte(byte) => {
-            let cells = record.split(char::from(byte)).map(str::trim);
-            Ok(take(&cells.collect::<Vec<_>>()))
+        Self { delimiter, reader: builder.build(), text: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Hands the cells of one record, without blanks around them, to `take`.
+    fn split<R>(&mut self, record: &str, take: impl FnOnce(&[&str]) -> R) -> R {
+        match self.delimiter {
+            Delimiter::Blanks => take(&record.split_whitespace().collect::<Vec<_>>()),
+            Delimiter::Byte(_) if record.contains('"') => take(&self.unquote(record)),
+            Delimiter::Byte(byte) => {
+                let cells = record.split(char::from(byte)).map(str::trim);
+                take(&cells.collect::<Vec<_>>())
+            }
         }
+    }
+
+    fn unquote(&mut self, record: &str) -> Vec<&str> {
+        // Unquoting only ever shortens, and a record has no more cells than bytes, plus one.
+        self.text.resize(record.len(), 0);
+        self.ends.resize(record.len() + 1, 0);
+        self.reader.reset();
+        let (mut read, mut written, mut count) = (0, 0, 0);
+        loop {
+            // Once all is read, empty input says that the record ends here.
+            let (result, input, output, ends) = self.reader.read_record(
+                &record.as_bytes()[read..],
+                &mut self.text[written..],
+                &mut self.ends[count..],
+            );
+            read += input;
+            written += output;
+            count += ends;
+            if !matches!(result, ReadRecordResult::InputEmpty) {
+                break;
+            }
+        }
+        let starts = std::iter::once(0).chain(self.ends[..count].iter().copied());
+        starts
+            .zip(&self.ends[..count])
+            .map(|(start, &end)| str::from_utf8(&self.text[start..end]).unwrap_or_default().trim())
+            .collect()
     }
 }
 
