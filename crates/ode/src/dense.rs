@@ -1,0 +1,59 @@
+//! The solution inside a step, for methods without an interpolant of their own.
+
+use crate::stepper::{Point, Query, Step};
+use crate::time::{column, numbers};
+use maxlik_tensor::Result;
+use tch::Tensor;
+
+/// The cubic with `y(0) = y₀`, `y(1) = y₁`, `y′(0) = dt f₀` and `y′(1) = dt f₁` in `θ` (Hairer,
+/// Nørsett and Wanner, "Solving Ordinary Differential Equations I", eq. II.6.7).
+///
+/// Slopes that are missing are evaluated, and kept in `step`.
+pub(crate) fn hermite(point: &Point<'_>, step: &mut Step, query: &Query<'_>) -> Result<Tensor> {
+    if step.start.is_none() {
+        step.start = Some(match point.slope {
+            Some(slope) => slope.shallow_clone(),
+            None => {
+                step.evaluations += 1;
+                point.rate(0.0, point.y)?
+            }
+        });
+    }
+    if step.end.is_none() {
+        step.end = Some(point.rate(1.0, &step.y)?);
+        step.evaluations += 1;
+    }
+    let (y0, y1) = (point.y, &step.y);
+    // Both are set just above.
+    let f0 = step.start.as_ref().unwrap_or(y0);
+    let f1 = step.end.as_ref().unwrap_or(y1);
+    let (h0, h1) = (point.dt.scale(f0)?, point.dt.scale(f1)?);
+    let difference = y1.f_sub(y0)?;
+    match query {
+        Query::All(theta) => {
+            let [smooth, first, last] = basis(*theta);
+            Ok(y0
+                .f_add(&difference.f_mul_scalar(smooth)?)?
+                .f_add(&h0.f_mul_scalar(first)?)?
+                .f_add(&h1.f_mul_scalar(last)?)?)
+        }
+        Query::Some { rows, theta } => {
+            let weights: Vec<[f64; 3]> = theta.iter().map(|&theta| basis(theta)).collect();
+            let weight = |i: usize| -> Result<Tensor> {
+                let values: Vec<f64> = weights.iter().map(|w| w[i]).collect();
+                column(&numbers(&values, y0)?, y0)
+            };
+            let pick = |x: &Tensor| x.f_index_select(0, rows);
+            Ok(pick(y0)?
+                .f_addcmul(&pick(&difference)?, &weight(0)?)?
+                .f_addcmul(&pick(&h0)?, &weight(1)?)?
+                .f_addcmul(&pick(&h1)?, &weight(2)?)?)
+        }
+    }
+}
+
+/// Weights of `y₁ − y₀`, `dt f₀` and `dt f₁`.
+fn basis(theta: f64) -> [f64; 3] {
+    let rest = 1.0 - theta;
+    [theta * theta * (3.0 - 2.0 * theta), theta * rest * rest, -theta * theta * rest]
+}

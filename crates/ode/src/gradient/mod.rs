@@ -1,0 +1,3 @@
+//! Gradients through solutions.
+
+pub(crate) mod times;

@@ -1,0 +1,33 @@
+//! Batched solvers of ordinary and stochastic differential equations, and the densities on them.
+//!
+//! - [`Solver`]: a method ([`tableau`]) under a step control ([`Adaptive`], [`Grid`]), for batches
+//!   in which each sample may have its own time, step and end.
+
+mod collect;
+mod control;
+mod dense;
+mod drive;
+mod event;
+mod explicit;
+mod field;
+mod gradient;
+mod initial;
+mod lane;
+mod multistep;
+mod solution;
+mod solve;
+mod stages;
+mod stepper;
+pub mod tableau;
+mod time;
+mod trial;
+
+pub use control::{Adaptive, Batching, Bound, Control, Gains, Grid};
+pub use event::{Crossing, Event, EventFunction};
+pub use explicit::Explicit;
+pub use field::{Field, FromFn, Rows, SharedField, Velocity};
+pub use multistep::Abm;
+pub use solution::{Counts, Occurrence, Solution, Status};
+pub use solve::Solver;
+pub use stepper::{Point, Query, Step, Stepper};
+pub use time::Time;
