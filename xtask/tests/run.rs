@@ -100,3 +100,24 @@ exit 101
     let none = xtask(&place, &["test"]).output().unwrap();
     assert!(!none.status.success() && said(&none).contains("ran no test"));
 }
+
+#[test]
+fn every_bench_target_is_run_and_a_failure_ends_it() {
+    let place = place("");
+    let cargo = r#"#!/bin/sh
+case "$1" in
+metadata) echo '{"packages": [{"name": "maxlik-ode", "targets": [
+    {"name": "maxlik_ode", "kind": ["lib"]},
+    {"name": "solvers", "kind": ["bench"]},
+    {"name": "adjoint", "kind": ["bench"]}]}]}' ;;
+*) echo "$MAXLIK_DEVICE $*"; [ "$5" != adjoint ] || exit 3 ;;
+esac
+"#;
+    fake::program(&place.path("cargo"), cargo);
+    let output = xtask(&place, &["bench", "--", "heun"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        said(&output),
+        "cpu bench -p maxlik-ode --bench solvers -- heun\ncpu bench -p maxlik-ode --bench adjoint -- heun\n"
+    );
+}
