@@ -26,7 +26,7 @@ pub enum Command {
     Setup(Setup),
     /// Say what this machine has and lacks, and what to do about it
     Doctor,
-    /// Train a recipe or a TOML file: NAME_OR_TOML [--set key=value]… [--device cpu|cuda[:n]] [--out DIR] [--resume]
+    /// Train a recipe or a TOML file: NAME_OR_TOML [--set key=value]… [--device cpu|cuda|cuda:N] [--out DIR] [--resume]
     Train(PassedOn),
     /// Evaluate a run again: RUN
     Eval(PassedOn),
