@@ -1,9 +1,9 @@
 //! Random changes of images that leave them images of the same thing.
 
-use crate::dataset::Scalar;
 use crate::error::{Error, Result};
 use crate::loader::Transform;
 use crate::random::below;
+use crate::scalar::Scalar;
 use rand_chacha::ChaCha8Rng;
 
 /// Moves an image by whole pixels: `dy` and `dx` are uniform in `-most..=most`; pixels that enter

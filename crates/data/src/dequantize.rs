@@ -10,10 +10,11 @@
 //! so the mean of `-ln q(y)` in nats gives an upper bound of the bits per dimension by
 //! [`bits_per_dim`]: Theis, van den Oord and Bethge (2016), section 3.1.
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::loader::Transform;
 use crate::random::{Stream, open_unit};
+use crate::scalar::Scalar;
 use ndarray::{Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 use std::f64::consts::LN_2;
@@ -82,12 +83,14 @@ impl Dequantize {
         let levels = f64::from(self.levels);
         let v = v.to_f64();
         let mut y = T::from_f64((v + open_unit(rng)) / levels);
-        // Rounding may cross into the next level (or reach 1), or into the one before.
-        while y.to_f64() * levels >= v + 1.0 {
-            y = y.next_below();
-        }
-        while y.to_f64() * levels < v {
-            y = y.next_above();
+        // Rounding may cross into the next level (or reach 1), or into the one before, by a unit
+        // or two in the last place.
+        for _ in 0..4 {
+            if y.to_f64() * levels >= v + 1.0 {
+                y = y.next_below();
+            } else if y.to_f64() * levels < v {
+                y = y.next_above();
+            }
         }
         y
     }

@@ -3,8 +3,9 @@
 //! 1,797 images of 8×8 pixels with 17 levels (0 to 16: how many of 4×4 binary pixels are set), and
 //! a label 0 to 9 each. Licence and source stand in `assets/digits/README.md`.
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 use crate::split::Split;
 use flate2::read::GzDecoder;
 use ndarray::{Array1, Array2};

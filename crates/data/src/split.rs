@@ -1,8 +1,9 @@
 //! Which rows train, which validate, which test.
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::random::{Stream, permutation};
+use crate::scalar::Scalar;
 
 /// Three disjoint lists of row indices that together hold every row once.
 #[derive(Debug, Clone, PartialEq, Eq)]

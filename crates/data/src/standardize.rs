@@ -1,7 +1,8 @@
 //! Columns of mean 0 and standard deviation 1, fitted on the training part only.
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 use crate::split::Partition;
 use ndarray::{Array2, ArrayView2};
 

@@ -1,7 +1,7 @@
 //! Host batches as LibTorch tensors (feature `tch`).
 
-use crate::dataset::Scalar;
 use crate::loader::HostBatch;
+use crate::scalar::Scalar;
 use maxlik_tensor::Result;
 use ndarray::{ArrayView2, CowArray, Ix2};
 use tch::kind::Element;

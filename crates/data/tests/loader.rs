@@ -183,4 +183,9 @@ fn impossible_loaders_are_refused() {
     let error = Loader::new(data(3), config(4, true)).unwrap_err().to_string();
     assert_eq!(error, "d, rows for a batch: expected at least 4, got 3");
     assert!(Loader::new(data(0), config(4, false)).is_err());
+    let many = LoaderConfig { threads: 1000, ..LoaderConfig::default() };
+    let error = Loader::new(data(3), many).unwrap_err().to_string();
+    assert_eq!(error, "loader threads: expected at most 256, got 1000");
+    let much = LoaderConfig { prefetch: usize::MAX, ..LoaderConfig::default() };
+    assert!(Loader::new(data(3), much).is_err());
 }

@@ -1,8 +1,8 @@
 //! The iterator over batches and its threads.
 
 use super::{HostBatch, Loader, Position};
-use crate::dataset::Scalar;
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 use std::fmt::{self, Debug};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};

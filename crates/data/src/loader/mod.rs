@@ -23,9 +23,10 @@ mod batches;
 
 pub use batches::Batches;
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::random::{Stream, permutation};
+use crate::scalar::Scalar;
 use ndarray::{Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use std::fmt::{self, Debug};
@@ -48,6 +49,9 @@ pub struct LoaderConfig {
     /// Batches that are kept ready, for all threads together.
     pub prefetch: usize,
 }
+
+const MOST_THREADS: usize = 256;
+const MOST_PREFETCH: usize = 4096;
 
 impl Default for LoaderConfig {
     fn default() -> Self {
@@ -123,12 +127,22 @@ impl<T: Scalar> Loader<T> {
     /// A loader without transforms.
     ///
     /// # Errors
-    /// [`Error::Config`] for a batch of no rows, [`Error::Shape`] where not even one batch comes
+    /// [`Error::Config`] for a batch of no rows, more than 256 threads or more than 4,096 batches
+    /// kept ready, [`Error::Shape`] where not even one batch comes
     /// of the data.
     pub fn new(data: impl Into<Arc<Dataset<T>>>, config: LoaderConfig) -> Result<Self> {
         let data = data.into();
         if config.batch == 0 {
             return Err(Error::config("loader batch", "expected at least 1, got 0"));
+        }
+        for (field, value, most) in [
+            ("loader threads", config.threads, MOST_THREADS),
+            ("loader prefetch", config.prefetch, MOST_PREFETCH),
+        ] {
+            if value > most {
+                let why = format!("expected at most {most}, got {value}");
+                return Err(Error::config(field, why));
+            }
         }
         let least = if config.drop_last { config.batch } else { 1 };
         if data.len() < least {
@@ -186,10 +200,11 @@ impl<T: Scalar> Loader<T> {
     /// The position after `position`.
     #[must_use]
     pub fn after(&self, position: Position) -> Position {
-        if position.step + 1 < self.steps_per_epoch() {
+        let step = position.step.saturating_add(1);
+        if step < self.steps_per_epoch() {
             Position { step: position.step + 1, ..position }
         } else {
-            Position { epoch: position.epoch + 1, step: 0 }
+            Position { epoch: position.epoch.saturating_add(1), step: 0 }
         }
     }
 

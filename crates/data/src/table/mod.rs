@@ -7,8 +7,9 @@ pub mod uci;
 
 pub use csv::{CsvOptions, Header, OnMissing};
 
-use crate::dataset::{Dataset, Scalar, check_finite, numbered};
+use crate::dataset::{Dataset, check_finite, numbered};
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 use ndarray::{Array2, Axis};
 use std::path::{Path, PathBuf};
 

@@ -28,9 +28,10 @@ mod swiss_roll;
 
 pub use quadrature::{Bounds, Grid};
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::scalar::Scalar;
 use ndarray::{Array1, Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 use std::fmt::{self, Debug, Display};

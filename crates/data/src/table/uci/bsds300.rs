@@ -1,8 +1,9 @@
 //! BSDS300: 8×8 patches of photographs.
 
-use crate::dataset::{Dataset, Scalar};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::random::{Stream, below, open_unit};
+use crate::scalar::Scalar;
 use crate::split::Partition;
 use crate::table::Table;
 use ndarray::{Array2, ArrayView2};

@@ -1,11 +1,11 @@
 //! GAS: readings of sixteen gas sensors under mixtures of ethylene and carbon monoxide.
 
-use super::{Divisor, UciTable, for_each_row, is_npy, named, normalise, stack, tenths};
+use super::{Divisor, UciTable, check_width, finite, is_npy, named, normalise, stack, tenths};
 use crate::dataset::numbered;
 use crate::error::{Error, Result};
 use crate::random::{Stream, permutation};
 use crate::table::Table;
-use crate::table::records::Delimiter;
+use crate::table::records::{Delimiter, for_each};
 use ndarray::{Array2, ArrayView2, Axis};
 use std::path::Path;
 
@@ -56,8 +56,19 @@ pub fn gas(path: impl AsRef<Path>, seed: u64) -> Result<UciTable> {
 /// Time, two concentrations and sixteen sensors, separated by blanks, after a line of words.
 fn read_text(path: &Path) -> Result<Array2<f64>> {
     let mut values = Vec::new();
-    for_each_row(path, Delimiter::Blanks, 1, SENSORS + 3, |_, row| {
-        values.extend_from_slice(&row[3..]);
+    let mut record = 0;
+    for_each(path, Delimiter::Blanks, |line, cells| {
+        record += 1;
+        // The line of words is record 1.
+        let row = record - 1;
+        if row == 0 {
+            return Ok(());
+        }
+        check_width(path, row, line, SENSORS + 3, cells)?;
+        for (place, cell) in cells[3..].iter().enumerate() {
+            values.push(finite(path, row, line, &format_args!("x{place}"), cell)?);
+        }
+        Ok(())
     })?;
     stack(path, values, SENSORS)
 }

@@ -1,8 +1,8 @@
 //! HEPMASS: simulated collisions that make a new particle.
 
-use super::{Divisor, UciTable, finite, named, normalise, others, repeating, stack};
+use super::{Divisor, UciTable, check_width, finite, named, normalise, others, repeating, stack};
 use crate::dataset::numbered;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::split::{Partition, Split};
 use crate::table::records::{Delimiter, for_each};
 use ndarray::{Array2, Axis};
@@ -76,14 +76,8 @@ fn read(path: &Path, rows: HepmassRows) -> Result<Array2<f64>> {
         if row == 0 || row > most {
             return Ok(());
         }
-        if !(FEATURES + 1..=FEATURES + 2).contains(&cells.len()) {
-            return Err(Error::Ragged {
-                path: path.to_owned(),
-                row,
-                line,
-                expected: FEATURES + 1,
-                got: cells.len(),
-            });
+        if cells.len() != FEATURES + 2 {
+            check_width(path, row, line, FEATURES + 1, cells)?;
         }
         if finite(path, row, line, &"label", cells[0])? != 1.0 {
             return Ok(());

@@ -1,7 +1,8 @@
 //! MINIBOONE: particles seen by a neutrino detector.
 
 use super::{
-    Divisor, UciTable, finite, is_npy, named, normalise, others, repeating, stack, tenths,
+    Divisor, UciTable, check_width, finite, is_npy, named, normalise, others, repeating, stack,
+    tenths,
 };
 use crate::dataset::numbered;
 use crate::error::{Error, Result};
@@ -63,15 +64,7 @@ fn read_text(path: &Path) -> Result<Array2<f64>> {
         if row > signal {
             return Ok(());
         }
-        if cells.len() != FEATURES {
-            return Err(Error::Ragged {
-                path: path.to_owned(),
-                row,
-                line,
-                expected: FEATURES,
-                got: cells.len(),
-            });
-        }
+        check_width(path, row, line, FEATURES, cells)?;
         let before = values.len();
         for (place, cell) in cells.iter().enumerate() {
             values.push(finite(path, row, line, &format_args!("x{place}"), cell)?);
@@ -81,11 +74,9 @@ fn read_text(path: &Path) -> Result<Array2<f64>> {
         }
         Ok(())
     })?;
-    if signal.is_some_and(|signal| row < signal) {
-        let why = format!(
-            "expected {} signal rows, got {row}: the file is truncated",
-            signal.unwrap_or(0)
-        );
+    let signal = signal.unwrap_or(0);
+    if row < signal {
+        let why = format!("expected {signal} signal rows, got {row}: the file is truncated");
         return Err(Error::format(path, why));
     }
     stack(path, values, FEATURES)

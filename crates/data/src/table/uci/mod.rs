@@ -29,7 +29,6 @@ pub use hepmass::{HepmassRows, hepmass};
 pub use miniboone::miniboone;
 pub use power::power;
 
-use super::records::{Delimiter, for_each};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::split::{Partition, Split};
@@ -112,39 +111,12 @@ fn others(count: usize, left_out: &[usize]) -> Vec<usize> {
     (0..count).filter(|place| !left_out.contains(place)).collect()
 }
 
-/// Hands each row of `width` numbers to `each`, with its number from 0; the first `skip` records
-/// are passed over.
-fn for_each_row(
-    path: &Path,
-    delimiter: Delimiter,
-    skip: u64,
-    width: usize,
-    mut each: impl FnMut(u64, &[f64]),
-) -> Result<()> {
-    let mut record = 0;
-    let mut row = Vec::with_capacity(width);
-    for_each(path, delimiter, |line, cells| {
-        record += 1;
-        if record <= skip {
-            return Ok(());
-        }
-        let number = record - skip;
-        if cells.len() != width {
-            return Err(Error::Ragged {
-                path: path.to_owned(),
-                row: number,
-                line,
-                expected: width,
-                got: cells.len(),
-            });
-        }
-        row.clear();
-        for (place, cell) in cells.iter().enumerate() {
-            row.push(finite(path, number, line, &format_args!("x{place}"), cell)?);
-        }
-        each(number - 1, &row);
-        Ok(())
-    })
+/// Refuses a row that has not `expected` cells.
+fn check_width(path: &Path, row: u64, line: u64, expected: usize, cells: &[&str]) -> Result<()> {
+    if cells.len() == expected {
+        return Ok(());
+    }
+    Err(Error::Ragged { path: path.to_owned(), row, line, expected, got: cells.len() })
 }
 
 /// The finite number in a cell.

@@ -1,7 +1,7 @@
 //! POWER: electric power consumption of one household, minute by minute.
 
 use super::numpy::RandomState;
-use super::{Divisor, UciTable, finite, is_npy, named, normalise, stack, tenths};
+use super::{Divisor, UciTable, check_width, finite, is_npy, named, normalise, stack, tenths};
 use crate::error::{Error, Result};
 use crate::table::Table;
 use crate::table::records::{Delimiter, for_each};
@@ -82,15 +82,7 @@ fn read_text(path: &Path) -> Result<Array2<f64>> {
             return Ok(());
         }
         row += 1;
-        if cells.len() != WIDTH + 1 {
-            return Err(Error::Ragged {
-                path: path.to_owned(),
-                row,
-                line,
-                expected: WIDTH + 1,
-                got: cells.len(),
-            });
-        }
+        check_width(path, row, line, WIDTH + 1, cells)?;
         if cells[2..].iter().any(|cell| ["?", ""].contains(cell)) {
             return Ok(());
         }
