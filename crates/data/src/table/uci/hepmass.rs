@@ -29,7 +29,8 @@ pub enum HepmassRows {
 /// (21 of 27 stay); the last tenth of the training file validates.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Format`], [`Error::Ragged`] or [`Error::NotNumeric`] where a file is
+/// [`Error::Io`](crate::Error::Io), and [`Error::Format`](crate::Error::Format),
+/// [`Error::Ragged`](crate::Error::Ragged) or [`Error::NotNumeric`](crate::Error::NotNumeric) where a file is
 /// not what it should be.
 pub fn hepmass(folder: impl AsRef<Path>, rows: HepmassRows) -> Result<UciTable> {
     let read = |name: &str| {
