@@ -1,0 +1,96 @@
+//! Sections that every run has.
+
+use super::{Block, Figure, Section};
+use crate::disk::io;
+use crate::plot::{LineChart, Series, Stroke};
+use crate::run::{Environment, Run};
+use maxlik_tensor::{Error, Result};
+
+/// The curves of training and validation, learning rate and norm of gradients, which are also
+/// written to `plots/`. `quantity` and `unit` name the loss, such as `NLL` and `nats`; `levels` are
+/// horizontal lines to compare with.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> Result<Section> {
+    let records = run.metrics()?;
+    let key = quantity.to_lowercase();
+    let points = |name: &str| -> Vec<(f64, f64)> {
+        let values = records.iter().map(|r| (r.step as f64, r.values.get(name).copied()));
+        values.filter_map(|(step, value)| Some((step, value?))).collect()
+    };
+    let series = |name: &str, points: Vec<(f64, f64)>, stroke| Series {
+        name: name.to_owned(),
+        points,
+        stroke,
+    };
+    let validation = points(&format!("validation_{key}"));
+    let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    let label = if unit.is_empty() { quantity.to_owned() } else { format!("{quantity} ({unit})") };
+    let mut loss = LineChart::new("Training and validation", "step", &label).series(series(
+        "training",
+        points(&format!("train_{key}")),
+        Stroke::Thin,
+    ));
+    if let Some((step, _)) = best {
+        loss = loss.series(series("validation", validation, Stroke::Dotted)).mark("best", step);
+    }
+    for (name, value) in levels {
+        loss = loss.level(name, *value);
+    }
+    let small = |title: &str, label: &str, name: &str, stroke| {
+        LineChart::new(title, "step", label)
+            .series(series(label, points(name), stroke))
+            .size(470.0, 250.0)
+    };
+    let rate = small("Learning rate", "learning rate", "lr", Stroke::Line);
+    let norm = small("Norm of all gradients, before clipping", "norm", "grad_norm", Stroke::Thin);
+    let figure = |file: &str, caption: &str, chart: &LineChart| -> Result<Figure> {
+        let svg = chart.svg();
+        run.write(&format!("plots/{file}.svg"), svg.as_bytes())?;
+        Ok(Figure::svg(caption, svg))
+    };
+    let caption =
+        "Training: mean over the steps since the point before. Validation: on held-out data.";
+    Ok(Section::new("Training").with(Block::Figures(vec![figure("loss", caption, &loss)?])).with(
+        Block::Figures(vec![
+            figure("learning-rate", "", &rate)?,
+            figure("gradient-norm", "", &norm)?,
+        ]),
+    ))
+}
+
+/// The resolved configuration.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn configuration(run: &Run) -> Result<Section> {
+    let path = run.config();
+    let text = std::fs::read_to_string(&path).map_err(io(&path))?;
+    Ok(Section::new("Configuration")
+        .with(Block::Code { summary: "config.toml, with every default".to_owned(), text }))
+}
+
+/// Where and with what the run was made, from `environment.json`.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Corrupt`] for a file of another form.
+pub fn environment(run: &Run) -> Result<Section> {
+    let path = run.file("environment.json");
+    let text = std::fs::read(&path).map_err(io(&path))?;
+    let found: Environment =
+        serde_json::from_slice(&text).map_err(|e| Error::Corrupt { path, why: e.to_string() })?;
+    let unknown = || "unknown".to_owned();
+    let rows = vec![
+        ["maxlik".to_owned(), found.maxlik],
+        ["LibTorch".to_owned(), found.libtorch],
+        ["commit".to_owned(), found.git_commit.unwrap_or_else(unknown)],
+        ["device".to_owned(), found.device],
+        ["threads".to_owned(), found.threads.to_string()],
+        ["CPU".to_owned(), found.cpu.unwrap_or_else(unknown)],
+        ["cores".to_owned(), found.cores.to_string()],
+        ["system".to_owned(), found.system],
+        ["command".to_owned(), found.command.join(" ")],
+    ];
+    Ok(Section::new("Environment").with(Block::table(["", ""], rows)))
+}
