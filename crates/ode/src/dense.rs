@@ -1,5 +1,6 @@
 //! The solution inside a step, for methods without an interpolant of their own.
 
+use crate::Time;
 use crate::stepper::{Point, Query, Step};
 use crate::time::{column, numbers};
 use maxlik_tensor::Result;
@@ -23,33 +24,48 @@ pub(crate) fn hermite(point: &Point<'_>, step: &mut Step, query: &Query<'_>) -> 
         step.end = Some(point.rate(1.0, &step.y)?);
         step.evaluations += 1;
     }
-    let (y0, y1) = (point.y, &step.y);
     // Both are set just above.
-    let f0 = step.start.as_ref().unwrap_or(y0);
-    let f1 = step.end.as_ref().unwrap_or(y1);
-    let (h0, h1) = (point.dt.scale(f0)?, point.dt.scale(f1)?);
-    let difference = y1.f_sub(y0)?;
+    let slope = |slope: &Option<Tensor>| slope.as_ref().unwrap_or(point.y).shallow_clone();
+    let slopes = [slope(&step.start), slope(&step.end)];
     match query {
-        Query::All(theta) => {
-            let [smooth, first, last] = basis(*theta);
-            Ok(y0
-                .f_add(&difference.f_mul_scalar(smooth)?)?
-                .f_add(&h0.f_mul_scalar(first)?)?
-                .f_add(&h1.f_mul_scalar(last)?)?)
-        }
+        Query::All(theta) => cubic(point.y, &step.y, &slopes, point.dt, &[*theta]),
         Query::Some { rows, theta } => {
-            let weights: Vec<[f64; 3]> = theta.iter().map(|&theta| basis(theta)).collect();
-            let weight = |i: usize| -> Result<Tensor> {
-                let values: Vec<f64> = weights.iter().map(|w| w[i]).collect();
-                column(&numbers(&values, y0)?, y0)
-            };
             let pick = |x: &Tensor| x.f_index_select(0, rows);
-            Ok(pick(y0)?
-                .f_addcmul(&pick(&difference)?, &weight(0)?)?
-                .f_addcmul(&pick(&h0)?, &weight(1)?)?
-                .f_addcmul(&pick(&h1)?, &weight(2)?)?)
+            let [start, end] = &slopes;
+            let slopes = [pick(start)?, pick(end)?];
+            cubic(&pick(point.y)?, &pick(&step.y)?, &slopes, &point.dt.select(rows)?, theta)
         }
     }
+}
+
+/// The cubic through `y0` and `y1` with the given slopes at `θ`: one number for all rows, or one for
+/// each.
+pub(crate) fn cubic(
+    y0: &Tensor,
+    y1: &Tensor,
+    slopes: &[Tensor; 2],
+    dt: &Time,
+    theta: &[f64],
+) -> Result<Tensor> {
+    let [start, end] = slopes;
+    let (h0, h1) = (dt.scale(start)?, dt.scale(end)?);
+    let difference = y1.f_sub(y0)?;
+    if let [theta] = theta {
+        let [smooth, first, last] = basis(*theta);
+        return Ok(y0
+            .f_add(&difference.f_mul_scalar(smooth)?)?
+            .f_add(&h0.f_mul_scalar(first)?)?
+            .f_add(&h1.f_mul_scalar(last)?)?);
+    }
+    let weights: Vec<[f64; 3]> = theta.iter().map(|&theta| basis(theta)).collect();
+    let weight = |i: usize| -> Result<Tensor> {
+        let values: Vec<f64> = weights.iter().map(|w| w[i]).collect();
+        column(&numbers(&values, y0)?, y0)
+    };
+    Ok(y0
+        .f_addcmul(&difference, &weight(0)?)?
+        .f_addcmul(&h0, &weight(1)?)?
+        .f_addcmul(&h1, &weight(2)?)?)
 }
 
 /// Weights of `y₁ − y₀`, `dt f₀` and `dt f₁`.

@@ -114,7 +114,6 @@ impl<'a> Driver<'a> {
             self.ids.iter().for_each(|&id| self.lanes[id].wanted = first);
             return Ok(());
         }
-        let power = self.solver.stepper.error_power().unwrap_or(1);
         let now = self.now()?;
         let at = At {
             t: now,
@@ -123,7 +122,7 @@ impl<'a> Driver<'a> {
             y: self.y.shallow_clone(),
             slope: None,
         };
-        let first = initial::estimate(&at.point(self.field), adaptive, power)?;
+        let first = initial::estimate(self.solver.stepper(), &at.point(self.field), adaptive)?;
         for (position, &id) in self.ids.iter().enumerate() {
             let lane = &mut self.lanes[id];
             lane.wanted = first.sizes[position].min(lane.span());
@@ -256,13 +255,11 @@ impl<'a> Driver<'a> {
             let of =
                 |f: fn(&Lane) -> f64| ids.iter().map(|&id| f(&self.lanes[id])).collect::<Vec<_>>();
             let everyone = self.shared || ids.len() == self.batch;
-            let (before, after) = trial.ends(accepted)?;
             watch(&Accepted {
                 rows: if everyone { None } else { Some(&ids) },
                 t: &of(|lane| lane.t),
                 dt: &of(Lane::dt),
-                before: &before,
-                after: &after,
+                ends: &trial.ends(accepted)?,
                 landed: &landed,
             })?;
         }

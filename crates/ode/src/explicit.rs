@@ -180,6 +180,29 @@ impl Stepper for Explicit {
         Ok(Step { y, error, start: Some(start), end, evaluations, stages })
     }
 
+    fn propagate(&self, point: &Point<'_>) -> Result<Tensor> {
+        let coefficients = self.take(point.y)?;
+        let mut stages = Stages::new(self.capacity(), self.spare.take());
+        match point.slope {
+            Some(slope) => stages.push(slope)?,
+            None => stages.push(&point.rate(0.0, point.y)?)?,
+        }
+        let fsal = self.tableau.is_fsal();
+        // The last slope of such a method is not needed for the state at the end.
+        let inner = coefficients.matrix.len() - usize::from(fsal);
+        for (row, c) in coefficients.matrix[..inner].iter().zip(&self.tableau.nodes[1..]) {
+            let y = stages.advance(point.y, point.dt, row)?;
+            stages.push(&point.rate(*c, &y)?)?;
+        }
+        let weights = if fsal { &coefficients.matrix[inner] } else { &coefficients.weights };
+        let y = stages.advance(point.y, point.dt, weights)?;
+        self.coefficients.replace(Some(coefficients));
+        if let Some(buffer) = stages.into_buffer() {
+            self.spare.replace(Some(buffer));
+        }
+        Ok(y)
+    }
+
     fn between(
         &self,
         point: &Point<'_>,

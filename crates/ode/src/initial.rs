@@ -2,7 +2,7 @@
 
 use crate::Time;
 use crate::control::Adaptive;
-use crate::stepper::Point;
+use crate::stepper::{Point, Stepper};
 use maxlik_tensor::{Result, host};
 use tch::Tensor;
 
@@ -17,8 +17,13 @@ pub(crate) struct First {
 /// `d₂ = ‖f₁ − f₀‖ / h₀`, the first step is `min(100 h₀, (0.01 / max(d₁, d₂))^(1/q))`.
 ///
 /// `point.dt` is the direction, ±1.
-pub(crate) fn estimate(point: &Point<'_>, adaptive: &Adaptive, power: u32) -> Result<First> {
-    let slope = point.rate(0.0, point.y)?;
+pub(crate) fn estimate(
+    stepper: &dyn Stepper,
+    point: &Point<'_>,
+    adaptive: &Adaptive,
+) -> Result<First> {
+    let power = stepper.error_power().unwrap_or(1);
+    let slope = stepper.slope(point, 0.0, point.y)?;
     let _no_grad = tch::no_grad_guard();
     let scale = adaptive.scale(&point.y.f_abs()?)?;
     let norms = |x: &Tensor| host::to_vec(&adaptive.norm(x, &scale)?);
@@ -36,7 +41,7 @@ pub(crate) fn estimate(point: &Point<'_>, adaptive: &Adaptive, power: u32) -> Re
         (Time::Shared(sign), _) => Time::Shared(sign * 1e-6),
     };
     let further = Point { dt: &dt, ..*point };
-    let change = further.rate(1.0, &dt.advance(point.y, &slope)?)?.f_sub(&slope)?;
+    let change = stepper.slope(&further, 1.0, &dt.advance(point.y, &slope)?)?.f_sub(&slope)?;
     let d2 = norms(&change)?;
     let sizes = trials.iter().zip(d1.iter().zip(d2)).map(|(&h, (d1, d2))| {
         let steepest = d1.max(d2 / h);

@@ -6,7 +6,7 @@ use maxlik_tensor::{Error, Result, check, host};
 use tch::{Kind, Tensor};
 
 /// The times at which solutions are wanted, of all samples or of each.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Times {
     values: Vec<f64>,
     count: usize,

@@ -26,6 +26,7 @@ pub use control::{Adaptive, Batching, Bound, Control, Gains, Grid};
 pub use event::{Crossing, Event, EventFunction};
 pub use explicit::Explicit;
 pub use field::{Field, FromFn, Rows, SharedField, Velocity};
+pub use gradient::Gradient;
 pub use multistep::Abm;
 pub use solution::{Counts, Occurrence, Solution, Status};
 pub use solve::Solver;

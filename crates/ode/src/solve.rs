@@ -6,7 +6,8 @@ use crate::event::Event;
 use crate::lane::Times;
 use crate::solution::Solution;
 use crate::stepper::Stepper;
-use crate::{Field, gradient};
+use crate::trial::Ends;
+use crate::{Field, Gradient, SharedField, gradient};
 use maxlik_tensor::{Error, Result, check};
 use tch::Tensor;
 
@@ -109,6 +110,31 @@ impl Solver {
         Ok(solution)
     }
 
+    /// As [`Solver::solve`], with another way to the gradients.
+    ///
+    /// `parameters` are the tensors inside the field that gradients are wanted for; gradients by
+    /// `y0` and `times` are there in any case. Where no gradient is recorded, this is a plain solve.
+    ///
+    /// On other devices than the CPU, and where a second derivative is asked for, gradients flow
+    /// through recorded steps as in [`Solver::solve`].
+    ///
+    /// # Errors
+    /// As [`Solver::solve`], and [`Error::Config`] for a mode that cannot be used.
+    pub fn solve_with(
+        &self,
+        field: &SharedField,
+        parameters: &[Tensor],
+        y0: &Tensor,
+        times: &Tensor,
+        gradient: &Gradient,
+    ) -> Result<Solution> {
+        let parsed = check_start(y0, times)?;
+        let y0 = gradient::times::depart(field, y0, times)?;
+        let mut solution = gradient::solve(self, field, parameters, &y0, parsed, gradient)?;
+        solution.states = gradient::times::arrive(field, solution.states, times)?;
+        Ok(solution)
+    }
+
     pub(crate) fn run(
         &self,
         field: &dyn Field,
@@ -148,9 +174,8 @@ pub(crate) struct Accepted<'a> {
     /// Their times and step sizes: one number for samples that step together.
     pub(crate) t: &'a [f64],
     pub(crate) dt: &'a [f64],
-    /// Their states before and after, with the slopes that are known.
-    pub(crate) before: &'a Tensor,
-    pub(crate) after: &'a Tensor,
+    /// Their states and slopes.
+    pub(crate) ends: &'a Ends,
     /// Wanted times that are states after the step: index and sample (`None` for all).
     pub(crate) landed: &'a [(usize, Option<usize>)],
 }

@@ -88,6 +88,22 @@ pub trait Stepper: Debug + Send {
     /// Those of the field, and of an iteration inside that fails.
     fn step(&self, point: &Point<'_>) -> Result<Step>;
 
+    /// The slope of the stepper's state `y` at `t + c · dt`.
+    ///
+    /// # Errors
+    /// Those of the field.
+    fn slope(&self, point: &Point<'_>, c: f64, y: &Tensor) -> Result<Tensor> {
+        point.rate(c, y)
+    }
+
+    /// The state at the end of the step alone, for computing a known step again.
+    ///
+    /// # Errors
+    /// As [`Stepper::step`].
+    fn propagate(&self, point: &Point<'_>) -> Result<Tensor> {
+        Ok(self.step(point)?.y)
+    }
+
     /// The solution inside a step: `[b, …]` or `[p, …]`. Further evaluations of the field for all
     /// rows are counted in `step`, those for the asked rows alone are returned beside the solution.
     ///

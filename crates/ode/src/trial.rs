@@ -40,6 +40,14 @@ pub(crate) struct Trial {
     pub(crate) replaced: Vec<(usize, Tensor)>,
 }
 
+/// States before and after a step, with the slopes that are known.
+pub(crate) struct Ends {
+    pub(crate) before: Tensor,
+    pub(crate) after: Tensor,
+    pub(crate) start: Option<Tensor>,
+    pub(crate) end: Option<Tensor>,
+}
+
 /// The lanes that made a step: their ids, and their positions among the running ones.
 pub(crate) struct Movers<'a> {
     pub(crate) ids: &'a [usize],
@@ -82,18 +90,29 @@ impl Trial {
         }
     }
 
-    /// States before and after for the accepted rows.
-    pub(crate) fn ends(&self, accepted: &[usize]) -> Result<(Tensor, Tensor)> {
-        let rows = self.at.y.size()[0];
-        if self.rows.is_some()
-            || accepted.len() as i64 == rows
-            || matches!(self.at.t, Time::Shared(_))
-        {
-            return Ok((self.at.y.shallow_clone(), self.step.y.shallow_clone()));
-        }
-        let index: Vec<i64> = accepted.iter().map(|&p| p as i64).collect();
-        let index = indices(&index, &self.at.y)?;
-        Ok((self.at.y.f_index_select(0, &index)?, self.step.y.f_index_select(0, &index)?))
+    /// What the accepted rows went through.
+    pub(crate) fn ends(&self, accepted: &[usize]) -> Result<Ends> {
+        let (y, step) = (&self.at.y, &self.step);
+        let all = self.rows.is_some()
+            || accepted.len() as i64 == y.size()[0]
+            || matches!(self.at.t, Time::Shared(_));
+        let index = if all {
+            None
+        } else {
+            Some(indices(&accepted.iter().map(|&p| p as i64).collect::<Vec<_>>(), y)?)
+        };
+        let pick = |x: &Tensor| -> Result<Tensor> {
+            Ok(match &index {
+                None => x.shallow_clone(),
+                Some(index) => x.f_index_select(0, index)?,
+            })
+        };
+        Ok(Ends {
+            before: pick(y)?,
+            after: pick(&step.y)?,
+            start: step.start.as_ref().map(pick).transpose()?,
+            end: step.end.as_ref().map(pick).transpose()?,
+        })
     }
 
     /// States after the step, with those of terminal events put in.

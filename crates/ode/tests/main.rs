@@ -5,6 +5,7 @@
 mod adaptive;
 mod batch;
 mod events;
+mod gradients;
 mod multistep;
 mod order;
 mod problems;
