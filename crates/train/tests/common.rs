@@ -12,8 +12,11 @@ use tch::{Device, Kind, Tensor};
 pub(crate) const SEED: u64 = 11;
 
 /// LibTorch's generator is shared by all threads: tests that draw from it take turns.
+///
+/// The tensors here are small: on a busy machine a second thread would only be waited for.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,5 +4,10 @@
 mod checkpoint;
 mod common;
 mod config;
+mod evaluate;
+mod kill;
 mod optim;
+mod picture;
 mod resume;
+mod run;
+mod stop;

@@ -74,7 +74,11 @@ impl Run {
                 let why = "another process is training in this folder";
                 Err(Error::config(path.display().to_string(), why))
             }
-            Err(TryLockError::Error(source)) => Err(Error::Io { path: file, source }),
+            // Some network file systems have no locks; a run there is worth more than the check.
+            Err(TryLockError::Error(source)) => {
+                tracing::warn!("{}: cannot be locked ({source})", file.display());
+                Ok(Self { path: path.to_owned(), _lock: None })
+            }
         }
     }
 

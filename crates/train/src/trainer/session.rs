@@ -250,7 +250,8 @@ impl<'a, 'b, M: ?Sized> Session<'a, 'b, M> {
                 " (last good checkpoint: step {saved}, {})",
                 run.checkpoints().last().display()
             ),
-            _ => " (no checkpoint yet)".to_owned(),
+            (Some(_), None) => " (no checkpoint yet)".to_owned(),
+            (None, _) => String::new(),
         };
         format!("training stopped at step {step}{kept}")
     }
