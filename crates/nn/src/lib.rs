@@ -19,13 +19,19 @@ mod dropout;
 mod linear;
 mod mlp;
 mod network;
+mod norm;
 mod params;
 mod residual;
+mod transformer;
 
 pub use activation::Activation;
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpConfig};
 pub use network::Network;
+pub use norm::{Norm, NormKind};
 pub use params::{Init, Mode, Params, Scope};
 pub use residual::{ResidualConfig, ResidualNet};
+pub use transformer::{
+    AttentionKernel, Cache, CausalTransformer, FeedForward, Positions, TransformerConfig,
+};

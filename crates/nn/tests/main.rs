@@ -3,3 +3,4 @@
 
 mod networks;
 mod params;
+mod transformer;

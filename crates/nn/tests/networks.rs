@@ -4,11 +4,11 @@ use maxlik_tensor::with_seed;
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor, kind::DOUBLE_CPU};
 
-fn normal(seed: u64, shape: &[i64]) -> Tensor {
+pub(crate) fn normal(seed: u64, shape: &[i64]) -> Tensor {
     with_seed(seed, || Tensor::randn(shape, DOUBLE_CPU))
 }
 
-fn every_parameter_gets_a_gradient(params: &Params, y: &Tensor) {
+pub(crate) fn every_parameter_gets_a_gradient(params: &Params, y: &Tensor) {
     let named = params.trainable();
     let tensors: Vec<&Tensor> = named.iter().map(|(_, t)| t).collect();
     let found = grad(&[y], &[Some(&normal(9, &y.size()))], &tensors, Graph::Free).unwrap();

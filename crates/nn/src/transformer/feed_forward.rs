@@ -1,0 +1,39 @@
+//! The network between attentions.
+
+use super::config::{FeedForward, TransformerConfig};
+use crate::{Init, Linear, Scope};
+use maxlik_tensor::Result;
+use tch::Tensor;
+
+/// Two linear maps with a nonlinearity or a gate between them, applied to each token.
+#[derive(Debug)]
+pub(super) struct FeedForwardLayer {
+    input: Linear,
+    gate: Option<Linear>,
+    output: Linear,
+}
+
+impl FeedForwardLayer {
+    pub(super) fn new(scope: &Scope<'_>, config: &TransformerConfig) -> Result<Self> {
+        let (width, hidden) = (config.width, config.width * config.expansion);
+        let gate = match config.feed_forward {
+            FeedForward::Gelu => None,
+            FeedForward::Swiglu => Some(Linear::new(&scope.sub("gate"), width, hidden)?),
+        };
+        let bound = 1.0 / (hidden as f64 * 2.0 * config.layers.max(1) as f64).sqrt();
+        let (weight, bias) = (Init::Uniform(bound), Init::Constant(0.0));
+        Ok(Self {
+            input: Linear::new(&scope.sub("input"), width, hidden)?,
+            gate,
+            output: Linear::with_init(&scope.sub("output"), hidden, width, weight, bias)?,
+        })
+    }
+
+    pub(super) fn forward(&self, h: &Tensor) -> Result<Tensor> {
+        let inner = match &self.gate {
+            None => self.input.forward(h)?.f_gelu("none")?,
+            Some(gate) => gate.forward(h)?.f_silu()?.f_mul(&self.input.forward(h)?)?,
+        };
+        self.output.forward(&inner)
+    }
+}
