@@ -4,3 +4,4 @@
 mod bases;
 mod layers;
 mod stacks;
+mod tarflow;

@@ -1,0 +1,5 @@
+//! Layers on images `[C, H, W]`.
+
+mod patchify;
+
+pub use patchify::Patchify;
