@@ -3,8 +3,9 @@
 //! - [`Error`] with shape, dtype and device context, checks at public boundaries ([`check`]), and
 //!   [`guard`], which turns panics of outermost calls into errors;
 //! - devices as people write them ([`device`]) and named streams of seeds ([`Seeds`]);
-//! - products with Jacobians and exact Jacobians ([`autograd`]);
-//! - log-determinants of structured matrices ([`logdet`]);
+//! - products with Jacobians and exact Jacobians ([`autograd`]), exact and estimated traces
+//!   ([`trace`]);
+//! - log-determinants of structured matrices ([`logdet`]), and functions that stay finite ([`safe`]);
 //! - fused, differentiable ops with Rust kernels ([`custom`], [`spline`]).
 //!
 //! ```
@@ -28,8 +29,10 @@ mod error;
 pub mod host;
 mod kernels;
 pub mod logdet;
+pub mod safe;
 mod seed;
 pub mod spline;
+pub mod trace;
 
 pub use error::{Error, Result, guard};
 pub use seed::{Seeds, with_seed};

@@ -5,7 +5,12 @@ mod adamw;
 mod autograd;
 mod device;
 mod logdet;
+mod logdet_convolution;
+mod logdet_residual;
+mod logdet_structured;
+mod safe;
 mod spline;
+mod trace;
 
 use tch::{Kind, Tensor, kind::DOUBLE_CPU};
 

@@ -18,12 +18,23 @@ const BATCHED_LU_LIMIT: i64 = 128;
 pub fn dense(a: &Tensor) -> Result<Tensor> {
     check::floating("matrix", a)?;
     let d = check::square("matrix", a)?;
-    let size = a.size();
-    let batch = &size[..size.len() - 2];
-    if d <= BATCHED_LU_LIMIT || batch.iter().product::<i64>() <= 1 || a.device() != Device::Cpu {
+    slogdet(a, d)
+}
+
+/// As [`dense`], unchecked and also for complex matrices.
+pub(super) fn slogdet(a: &Tensor, d: i64) -> Result<Tensor> {
+    if !must_loop(a, d) {
         return Ok(a.f_slogdet()?.1);
     }
+    let size = a.size();
     let matrices = a.f_reshape([-1, d, d])?.f_unbind(0)?;
     let each = matrices.iter().map(|m| Ok(m.f_slogdet()?.1)).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::f_stack(&each, 0)?.f_reshape(batch)?)
+    Ok(Tensor::f_stack(&each, 0)?.f_reshape(&size[..size.len() - 2])?)
+}
+
+/// Whether LU must take the matrices `[…, D, D]` one by one.
+pub(super) fn must_loop(a: &Tensor, d: i64) -> bool {
+    let size = a.size();
+    let batch: i64 = size[..size.len() - 2].iter().product();
+    d > BATCHED_LU_LIMIT && batch > 1 && a.device() == Device::Cpu
 }
