@@ -2,7 +2,10 @@
 
 use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
 use crate::univariate::{Affine, Scale, Spline};
-use crate::{ActNorm, Compose, Coupling, Flow, Inverse, Logit, LuLinear, Mask, Permutation};
+use crate::{
+    ActNorm, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask, Permutation,
+    UnivariateConfig,
+};
 use maxlik_model::{Bijection, Density};
 use maxlik_nn::{Mlp, MlpConfig, Network, ResidualConfig, ResidualNet, Scope};
 use maxlik_tensor::spline::{Knots, RationalQuadratic, Tails};
@@ -107,6 +110,29 @@ pub enum LayerConfig {
         #[serde(default)]
         spline: SplineConfig,
     },
+    /// Coupling by any elementwise map.
+    Coupling {
+        /// Coordinates that change.
+        mask: Mask,
+        /// The map.
+        map: UnivariateConfig,
+        /// The conditioner.
+        #[serde(default)]
+        network: NetworkConfig,
+    },
+    /// An elementwise map with parameters for each coordinate.
+    Elementwise {
+        /// The map.
+        map: UnivariateConfig,
+        /// Computes the parameters from the context; without it they are trained.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<NetworkConfig>,
+    },
+    /// A layer in the other direction.
+    Inverse {
+        /// The layer.
+        layer: Box<LayerConfig>,
+    },
 }
 
 impl LayerConfig {
@@ -138,6 +164,19 @@ impl LayerConfig {
                 Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
+            }
+            Self::Coupling { mask, map, network } => {
+                let univariate = map.build()?;
+                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                    network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
+                })?)
+            }
+            Self::Elementwise { map, network } => {
+                let univariate = map.build()?;
+                Box::new(Elementwise::new(scope, &[dims], univariate, context, network.as_ref())?)
+            }
+            Self::Inverse { layer } => {
+                Box::new(Inverse(Compose::new(vec![layer.build(scope, dims, context)?])?))
             }
         })
     }

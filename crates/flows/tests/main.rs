@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bases;
+mod elementwise;
 mod layers;
 mod stacks;
+mod table;
 mod tarflow;

@@ -17,6 +17,11 @@ pub trait Univariate: Debug + Send {
     /// Parameters of one coordinate, `P`.
     fn parameters(&self) -> i64;
 
+    /// Raw parameters of one coordinate, `P` of them, at which a map with trained parameters starts.
+    fn start(&self) -> Vec<f64> {
+        vec![0.0; usize::try_from(self.parameters()).unwrap_or_default()]
+    }
+
     /// Data to latent: `x` is `[B, D]`, `params` is `[B, D, P]`; `log_det` is summed over `D`.
     ///
     /// # Errors
@@ -28,4 +33,22 @@ pub trait Univariate: Debug + Send {
     /// # Errors
     /// As [`Univariate::forward`].
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped>;
+}
+
+impl Univariate for Box<dyn Univariate> {
+    fn parameters(&self) -> i64 {
+        self.as_ref().parameters()
+    }
+
+    fn start(&self) -> Vec<f64> {
+        self.as_ref().start()
+    }
+
+    fn forward(&self, x: &Tensor, params: &Tensor) -> Result<Mapped> {
+        self.as_ref().forward(x, params)
+    }
+
+    fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
+        self.as_ref().inverse(z, params)
+    }
 }
