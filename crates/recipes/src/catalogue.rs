@@ -1,0 +1,52 @@
+//! The recipes by name.
+
+use crate::config::Recipe;
+use anyhow::{Result, bail};
+use maxlik_train::config;
+use std::path::Path;
+
+/// A recipe that comes with maxlik.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub about: &'static str,
+    /// Its configuration.
+    pub text: &'static str,
+}
+
+/// All recipes.
+pub const RECIPES: &[Entry] = &[
+    Entry {
+        name: "digits",
+        about: "a neural spline flow on 8×8 handwritten digits, in bits per dimension",
+        text: include_str!("../recipes/digits.toml"),
+    },
+    Entry {
+        name: "toy",
+        about: "a density on the plane (data.name), beside the true one",
+        text: include_str!("../recipes/toy.toml"),
+    },
+    Entry {
+        name: "table",
+        about: "any table of numbers (data.path): CSV, NPY or NPZ",
+        text: include_str!("../recipes/table.toml"),
+    },
+];
+
+/// The recipe of that name, or in that file, with `overrides`.
+///
+/// # Errors
+/// For a name that no recipe has and no file either, and for what [`config::load`] refuses.
+pub fn find(name_or_path: &str, overrides: &[String]) -> Result<Recipe> {
+    if let Some(entry) = RECIPES.iter().find(|entry| entry.name == name_or_path) {
+        return Ok(config::parse(&format!("recipe {}", entry.name), entry.text, overrides)?);
+    }
+    let path = Path::new(name_or_path);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return Ok(config::load(path, overrides)?);
+    }
+    let names: Vec<&str> = RECIPES.iter().map(|entry| entry.name).collect();
+    bail!("no recipe is called {name_or_path:?}: expected {}, or a .toml file", names.join(", "))
+}

@@ -1,0 +1,100 @@
+//! The command line.
+
+use crate::commands::{self, Training};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains generative models by likelihood, and evaluates, samples and reports them.
+#[derive(Debug, Parser)]
+#[command(name = "maxlik", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a recipe (see `systems`) or a TOML file; evaluate, sample, and write the run folder.
+    Train {
+        /// A recipe's name, or a .toml file.
+        recipe: String,
+        /// Change a key of the configuration, such as optim.steps=500.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// cpu, cuda or cuda:N.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// Folder of the run [default: runs/NAME-SEED].
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Go on with the run in that folder.
+        #[arg(long)]
+        resume: bool,
+    },
+    /// Evaluate a run, finished or not.
+    Eval {
+        /// The run's folder.
+        run: PathBuf,
+        /// cpu, cuda or cuda:N.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+    },
+    /// Draw samples from a run, finished or not.
+    Sample {
+        /// The run's folder.
+        run: PathBuf,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 100)]
+        count: i64,
+        /// Seed of the draws.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// cpu, cuda or cuda:N.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+    },
+    /// Write the report of a run, finished or not.
+    Report {
+        /// The run's folder.
+        run: PathBuf,
+        /// cpu, cuda or cuda:N.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+    },
+    /// List the recipes.
+    Systems,
+}
+
+/// Runs the command; the result is the process' exit code.
+///
+/// # Errors
+/// For anything that a person can mend.
+pub fn run(arguments: &Arguments) -> Result<u8> {
+    match &arguments.command {
+        Command::Train { recipe, set, device, out, resume } => {
+            let training =
+                Training { recipe, overrides: set, device, out: out.as_deref(), resume: *resume };
+            return Ok(u8::try_from(commands::train(&training)?).unwrap_or(1));
+        }
+        Command::Eval { run, device } => commands::eval(run, device)?,
+        Command::Sample { run, count, seed, device } => {
+            commands::sample(run, *count, *seed, device)?;
+        }
+        Command::Report { run, device } => commands::report(run, device)?,
+        Command::Systems => commands::systems(),
+    }
+    Ok(0)
+}
+
+/// Messages go to standard error: `RUST_LOG` chooses which, `info` and above by default.
+pub fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,137 @@
+use super::{maxlik, stderr, stdout};
+use std::fs;
+use std::path::Path;
+
+/// A small table with a header: a noisy parabola.
+fn table(folder: &Path) -> String {
+    let mut text = String::from("a,b,c\n");
+    for i in 0..300 {
+        let t = f64::from(i) / 300.0 * 6.0 - 3.0;
+        let noise = (f64::from(i * 7919 % 300) / 300.0 - 0.5) * 0.4;
+        text.push_str(&format!("{t},{},{}\n", t * t + noise, noise - 0.3 * t));
+    }
+    let path = folder.join("table.csv");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn ok(folder: &Path, arguments: &[&str]) -> String {
+    let output = maxlik(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
+
+fn metric(run: &Path, name: &str) -> f64 {
+    let text = fs::read_to_string(run.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    summary["metrics"][name].as_f64().unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// Every recipe trains for a few steps, and all commands work on its folder.
+#[test]
+fn every_recipe_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("data.path={}", table(folder.path()));
+    let listed = ok(folder.path(), &["systems"]);
+    for line in listed.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        let mut arguments =
+            vec!["train", name, "--out", name, "--set", "optim.steps=6", "--set", "optim.batch=32"];
+        match name {
+            "table" => arguments.extend(["--set", &path]),
+            "toy" => arguments.extend(["--set", "data.rows=400"]),
+            _ => {}
+        }
+        ok(folder.path(), &arguments);
+        let run = folder.path().join(name);
+        for file in
+            ["config.toml", "environment.json", "metrics.jsonl", "report.html", "summary.json"]
+        {
+            assert!(run.join(file).metadata().unwrap().len() > 0, "{name}: {file}");
+        }
+        assert!(metric(&run, "test_nll_nats").is_finite());
+        let evaluated = ok(folder.path(), &["eval", name]);
+        assert!(evaluated.contains("test"), "{evaluated}");
+        let sampled = ok(folder.path(), &["sample", name, "-n", "7"]);
+        assert!(sampled.contains("samples."), "{sampled}");
+        ok(folder.path(), &["report", name]);
+    }
+}
+
+/// A run that stopped and went on has the weights of one that did not, bit for bit.
+#[test]
+fn resume_is_bit_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |out: &str, steps: &str, more: &[&str]| {
+        let steps = format!("optim.steps={steps}");
+        let mut arguments = vec![
+            "train",
+            "digits",
+            "--out",
+            out,
+            "--set",
+            &steps,
+            "--set",
+            "optim.batch=32",
+            "--set",
+            "model.layers=2",
+            "--set",
+            "optim.schedule.kind=constant",
+            "--set",
+            "optim.eval_every=5",
+        ];
+        arguments.extend(more);
+        ok(folder.path(), &arguments);
+        fs::read(folder.path().join(out).join("checkpoints/last.safetensors")).unwrap()
+    };
+    let whole = train("whole", "12", &[]);
+    train("parts", "7", &[]);
+    let parts = train("parts", "12", &["--resume"]);
+    assert_eq!(tensors(&whole), tensors(&parts));
+}
+
+/// The tensors' bytes of a safetensors file: all that follows the header.
+fn tensors(file: &[u8]) -> &[u8] {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap());
+    &file[8 + usize::try_from(length).unwrap()..]
+}
+
+/// Likelihood of a table is in the units of its file: a column times ten costs ln 10 nats.
+#[test]
+fn tables_are_in_their_own_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = table(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    let scaled: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            match cells[0].parse::<f64>() {
+                Ok(a) => format!("{},{},{}", a * 10.0, cells[1], cells[2]),
+                Err(_) => line.to_owned(),
+            }
+        })
+        .collect();
+    fs::write(folder.path().join("scaled.csv"), scaled.join("\n")).unwrap();
+    let nll = |out: &str, file: &str| {
+        let path = format!("data.path={file}");
+        ok(
+            folder.path(),
+            &[
+                "train",
+                "table",
+                "--out",
+                out,
+                "--set",
+                &path,
+                "--set",
+                "optim.steps=20",
+                "--set",
+                "precision=f64",
+            ],
+        );
+        metric(&folder.path().join(out), "test_nll_nats")
+    };
+    let gap = nll("b", "scaled.csv") - nll("a", &path);
+    assert!((gap - 10.0_f64.ln()).abs() < 1e-6, "{gap}");
+}
