@@ -170,7 +170,7 @@ impl Adaptive {
 
     /// The norm of the error: `[b]`, or `[1]` where the batch has one step size.
     pub(crate) fn norm(&self, x: &Tensor, scale: &Tensor) -> Result<Tensor> {
-        let mut ratio = x.f_div(scale)?.f_flatten(1, -1)?;
+        let mut ratio = crate::time::flat_rows(&x.f_div(scale)?)?;
         if let Some(count) = self.seminorm {
             ratio = ratio.f_narrow(1, 0, count.min(ratio.size()[1]))?;
         }

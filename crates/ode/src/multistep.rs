@@ -4,7 +4,7 @@ use crate::collect::Collector;
 use crate::lane::Times;
 use crate::solution::{Counts, Status};
 use crate::solve::check_start;
-use crate::time::numbers;
+use crate::time::{flat_rows, numbers};
 use crate::{Field, Point, Rows, Solution, Stepper, Time, gradient, tableau};
 use maxlik_tensor::{Error, Result, host};
 use std::collections::VecDeque;
@@ -82,8 +82,7 @@ impl Abm {
             }
         }
         counts.accepted = steps as u64;
-        let finite =
-            host::to_vec(&y.f_detach()?.f_isfinite()?.f_flatten(1, -1)?.f_all_dim(1, false)?)?;
+        let finite = host::to_vec(&flat_rows(&y.f_detach()?.f_isfinite()?)?.f_all_dim(1, false)?)?;
         let status = |ok: &f64| if *ok == 0.0 { Status::NonFinite } else { Status::Success };
         Ok(Solution {
             states: states.finish(y0)?,

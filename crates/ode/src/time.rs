@@ -112,3 +112,8 @@ pub(crate) fn numbers(values: &[f64], like: &Tensor) -> Result<Tensor> {
 pub(crate) fn indices(values: &[i64], like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_from_slice(values)?.f_to_device(like.device())?.f_to_kind(Kind::Int64)?)
 }
+
+/// `x` `[b, …]` as `[b, n]`, also for events without dimensions.
+pub(crate) fn flat_rows(x: &Tensor) -> Result<Tensor> {
+    Ok(if x.dim() == 1 { x.f_unsqueeze(1)? } else { x.f_flatten(1, -1)? })
+}

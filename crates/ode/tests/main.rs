@@ -4,7 +4,9 @@
 
 mod adaptive;
 mod batch;
+mod diffusion;
 mod events;
+mod flows;
 mod gradients;
 mod multistep;
 mod order;

@@ -1,0 +1,11 @@
+//! Diffusion models as densities: the ODE with the same marginals as the noising process.
+
+mod dequantize;
+mod gamma;
+mod ode;
+mod schedule;
+
+pub use dequantize::{Bound, Dequantization, Dequantized, Dequantizer};
+pub use gamma::{GammaOde, Levels, NoisePath};
+pub use ode::{DiffusionOde, NoisePrediction, ProbabilityFlow, TimeScore};
+pub use schedule::Schedule;
