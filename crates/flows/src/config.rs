@@ -1,10 +1,11 @@
 //! Flows from configuration: every layer and base as data.
 
 use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
+use crate::linear::{OrthogonalBy, PointwiseBy};
 use crate::univariate::{Affine, Scale, Spline};
 use crate::{
     ActNorm, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask, Permutation,
-    UnivariateConfig,
+    Reshape, UnivariateConfig, linear,
 };
 use maxlik_model::{Bijection, Density};
 use maxlik_nn::{Mlp, MlpConfig, Network, ResidualConfig, ResidualNet, Scope};
@@ -128,6 +129,58 @@ pub enum LayerConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         network: Option<NetworkConfig>,
     },
+    /// A dense matrix.
+    Dense {},
+    /// A matrix by its QR factors.
+    QrLinear {
+        /// Number of Householder reflections.
+        reflections: i64,
+    },
+    /// A matrix by its singular value decomposition.
+    SvdLinear {
+        /// Number of Householder reflections on each side.
+        reflections: i64,
+    },
+    /// A product of Householder reflections.
+    Householder {
+        /// Number of reflections.
+        reflections: i64,
+    },
+    /// A rotation by a skew-symmetric matrix.
+    Orthogonal {
+        /// How the rotation comes from that matrix.
+        #[serde(default)]
+        by: OrthogonalBy,
+    },
+    /// A diagonal matrix with a low-rank update.
+    LowRankLinear {
+        /// Rank of the update.
+        rank: i64,
+    },
+    /// The exponential of a matrix.
+    MatrixExponential {},
+    /// A 1×1 convolution on events that are images of this shape, flattened.
+    PointwiseConvolution {
+        /// Channels, height and width.
+        shape: [i64; 3],
+        /// How its matrix is written.
+        #[serde(default)]
+        by: PointwiseBy,
+    },
+    /// An emerging convolution on events that are images of this shape, flattened.
+    EmergingConvolution {
+        /// Channels, height and width.
+        shape: [i64; 3],
+        /// Height and width of the kernels, both odd.
+        kernel: [i64; 2],
+    },
+    /// A periodic convolution on events that are images of this shape, flattened.
+    CircularConvolution {
+        /// Channels, height and width.
+        shape: [i64; 3],
+        /// Height and width of the kernel, both odd.
+        kernel: [i64; 2],
+    },
     /// A layer in the other direction.
     Inverse {
         /// The layer.
@@ -175,11 +228,42 @@ impl LayerConfig {
                 let univariate = map.build()?;
                 Box::new(Elementwise::new(scope, &[dims], univariate, context, network.as_ref())?)
             }
+            Self::Dense {} => Box::new(linear::DenseLinear::new(scope, dims)?),
+            Self::QrLinear { reflections } => {
+                Box::new(linear::QrLinear::new(scope, dims, *reflections)?)
+            }
+            Self::SvdLinear { reflections } => {
+                Box::new(linear::SvdLinear::new(scope, dims, *reflections)?)
+            }
+            Self::Householder { reflections } => {
+                Box::new(linear::Householder::new(scope, dims, *reflections)?)
+            }
+            Self::Orthogonal { by } => Box::new(linear::Orthogonal::new(scope, dims, *by)?),
+            Self::LowRankLinear { rank } => {
+                Box::new(linear::LowRankLinear::new(scope, dims, *rank)?)
+            }
+            Self::MatrixExponential {} => Box::new(linear::ExponentialLinear::new(scope, dims)?),
+            Self::PointwiseConvolution { shape, by } => {
+                flat(dims, Box::new(linear::Pointwise::convolution(scope, shape, *by)?))?
+            }
+            Self::EmergingConvolution { shape, kernel } => {
+                flat(dims, Box::new(linear::EmergingConvolution::new(scope, *shape, *kernel)?))?
+            }
+            Self::CircularConvolution { shape, kernel } => {
+                flat(dims, Box::new(linear::CircularConvolution::new(scope, *shape, *kernel)?))?
+            }
             Self::Inverse { layer } => {
                 Box::new(Inverse(Compose::new(vec![layer.build(scope, dims, context)?])?))
             }
         })
     }
+}
+
+/// A layer on events of any shape as one on `[dims]`.
+fn flat(dims: i64, layer: Box<dyn Bijection>) -> Result<Box<dyn Bijection>> {
+    let before = Reshape::new(&[dims], layer.domain())?;
+    let after = Reshape::new(layer.codomain(), &[dims])?;
+    Ok(Box::new(Compose::new(vec![Box::new(before), layer, Box::new(after)])?))
 }
 
 impl NetworkConfig {

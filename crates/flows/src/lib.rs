@@ -26,6 +26,7 @@ pub mod elementwise;
 mod flow;
 pub mod image;
 mod inverse;
+pub mod linear;
 mod logit;
 mod lu_linear;
 mod parameters;

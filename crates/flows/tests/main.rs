@@ -4,6 +4,7 @@
 mod bases;
 mod elementwise;
 mod layers;
+mod linear;
 mod stacks;
 mod table;
 mod tarflow;

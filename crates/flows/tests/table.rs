@@ -21,6 +21,10 @@ impl Line {
         Self { toml, dims: 5, context: None, support, tolerance: (1e-8, 1e-3), jitter: 0.3 }
     }
 
+    pub(crate) const fn dims(self, dims: i64) -> Self {
+        Self { dims, ..self }
+    }
+
     pub(crate) const fn context(self) -> Self {
         Self { context: Some(2), ..self }
     }
@@ -31,6 +35,10 @@ impl Line {
 
     pub(crate) const fn within(self, double: f64, single: f64) -> Self {
         Self { tolerance: (double, single), ..self }
+    }
+
+    pub(crate) const fn jittered(self, jitter: f64) -> Self {
+        Self { jitter, ..self }
     }
 
     #[track_caller]
