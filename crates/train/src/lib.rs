@@ -26,4 +26,4 @@ pub use optim::OptimConfig;
 pub use optimizer::{Optimizer, clip, global_norm};
 pub use run::{Environment, Run, Summary};
 pub use schedule::Schedule;
-pub use trainer::{Batches, Outcome, Status, Trainer};
+pub use trainer::{Batches, Outcome, Status, Stream, Trainer};

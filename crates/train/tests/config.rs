@@ -223,6 +223,60 @@ fn types_name_the_key_expected_and_got() {
     }
 }
 
+/// Good values that look like the bad one, or stand before it, are not blamed.
+#[test]
+fn the_bad_one_of_several_alike_is_found() {
+    check(
+        GOOD,
+        &["seed=64", "paths.a=64"],
+        "paths.a: expected a string, got the integer 64 (--set paths.a=64)",
+    );
+    check(
+        &GOOD.replace("scale = 2.0", "scale = 2.0, bins = 8"),
+        &[],
+        "model.layers[1].bins: unknown key, expected scale (recipe.toml, line 6)",
+    );
+    check(
+        &GOOD.replace("bins = 8, ", "").replace(", scale = 2.0", ""),
+        &[],
+        "model.layers[0].bins: missing (recipe.toml, line 5)",
+    );
+    let twice = GOOD.replace("{ kind = \"spline\"", "{ kind = \"affine\" },\n { kind = \"spline\"");
+    check(
+        &twice.replace(", scale = 2.0", ""),
+        &[],
+        "model.layers[0].scale: missing (recipe.toml, line 5)",
+    );
+    let two = twice.replace("\"affine\" }", "\"affine\", scale = \"2\" }");
+    check(
+        &two.replace("2.0", "\"2\""),
+        &["paths.a=\"2\""],
+        "model.layers[0].scale: expected a number, got the string \"2\" (recipe.toml, line 5)",
+    );
+}
+
+/// A check of its own inside a type says what is wrong; the place is found all the same.
+#[test]
+fn complaints_of_other_forms_name_their_place() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        _inner: Vec<Even>,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "i64")]
+    struct Even;
+    impl TryFrom<i64> for Even {
+        type Error = String;
+        fn try_from(value: i64) -> Result<Self, String> {
+            if value % 2 == 0 { Ok(Self) } else { Err("expected an even number".to_owned()) }
+        }
+    }
+    let text = "_inner = [\n2,\n3,\n4]";
+    let message = config::parse::<Outer>("a.toml", text, &[]).unwrap_err().to_string();
+    assert_eq!(message, "_inner[1]: expected an even number (a.toml, line 3)");
+}
+
 #[test]
 fn other_mistakes_are_one_line_too() {
     check(&GOOD.replace("seed = 7", ""), &[], "seed: missing (recipe.toml)");

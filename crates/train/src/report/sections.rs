@@ -3,7 +3,7 @@
 use super::{Block, Figure, Section};
 use crate::disk::io;
 use crate::plot::{LineChart, Series, Stroke};
-use crate::run::{Environment, Run};
+use crate::run::{Environment, Run, key};
 use maxlik_tensor::{Error, Result};
 
 /// The curves of training and validation, learning rate and norm of gradients, which are also
@@ -14,7 +14,6 @@ use maxlik_tensor::{Error, Result};
 /// [`Error::Io`].
 pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> Result<Section> {
     let records = run.metrics()?;
-    let key = quantity.to_lowercase();
     let points = |name: &str| -> Vec<(f64, f64)> {
         let values = records.iter().map(|r| (r.step as f64, r.values.get(name).copied()));
         values.filter_map(|(step, value)| Some((step, value?))).collect()
@@ -24,12 +23,12 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
         points,
         stroke,
     };
-    let validation = points(&format!("validation_{key}"));
+    let validation = points(&key("validation", quantity));
     let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let label = if unit.is_empty() { quantity.to_owned() } else { format!("{quantity} ({unit})") };
     let mut loss = LineChart::new("Training and validation", "step", &label).series(series(
         "training",
-        points(&format!("train_{key}")),
+        points(&key("train", quantity)),
         Stroke::Thin,
     ));
     if let Some((step, _)) = best {

@@ -12,6 +12,13 @@ use std::path::{Path, PathBuf};
 
 pub(super) const FILE: &str = "metrics.jsonl";
 
+/// The name of a quantity in `metrics.jsonl`: `key("train", "Flow matching")` is
+/// `train_flow_matching`.
+#[must_use]
+pub fn key(part: &str, quantity: &str) -> String {
+    format!("{part}_{}", quantity.to_lowercase().replace(' ', "_"))
+}
+
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {

@@ -6,7 +6,7 @@ mod summary;
 pub mod tensorboard;
 
 pub use environment::Environment;
-pub use metrics::{Log, Record};
+pub use metrics::{Log, Record, key};
 pub use summary::Summary;
 
 use crate::checkpoint::Folder;

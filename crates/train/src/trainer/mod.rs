@@ -8,7 +8,7 @@ mod state;
 mod step;
 
 pub use crate::checkpoint::Best;
-pub use batches::Batches;
+pub use batches::{Batches, Stream};
 
 use crate::{OptimConfig, Run};
 use maxlik_model::Objective;
@@ -135,7 +135,7 @@ impl<'a, M: ?Sized> Trainer<'a, M> {
         self
     }
 
-    /// The name of loss and validation in the progress bar and, in lower case, in metrics
+    /// The name of loss and validation in the progress bar and, by [`crate::run::key`], in metrics
     /// (`train_nll`, `validation_nll`); `NLL` unless said.
     #[must_use]
     pub fn quantity(mut self, name: &'a str) -> Self {

@@ -28,7 +28,8 @@ impl Progress {
     pub(super) fn new(quantity: &str, step: u64, steps: u64, per_epoch: u64) -> Self {
         // Hidden by itself where standard error is no terminal.
         let bar = ProgressBar::new(steps).with_position(step);
-        let style = "{prefix} {bar:24.cyan/blue.dim} {pos}/{len} {wide_msg} ETA {eta}";
+        // The bar takes what the numbers leave: little of 80 columns.
+        let style = "{prefix} {wide_bar:.cyan/blue.dim} {pos}/{len} {msg} ETA {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("━╸─"));
         }
@@ -113,11 +114,11 @@ impl Progress {
 
     fn numbers(&self) -> String {
         let shown =
-            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.4}"));
-        let mut text = format!("{} train {}", self.quantity, shown(self.train));
-        text.push_str(&format!(" validation {}", shown(self.validation)));
+            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+        let (train, validation) = (shown(self.train), shown(self.validation));
+        let mut text = format!("{} train {train} val {validation}", self.quantity);
         if let Some(speed) = self.speed {
-            text.push_str(&format!(", {} samples/s", rounded(speed)));
+            text.push_str(&format!(" {} samples/s", rounded(speed)));
         }
         text
     }

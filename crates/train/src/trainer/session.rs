@@ -257,7 +257,7 @@ impl<'a, 'b, M: ?Sized> Session<'a, 'b, M> {
     }
 
     fn key(&self, part: &str) -> String {
-        format!("{part}_{}", self.trainer.quantity.to_lowercase())
+        crate::run::key(part, self.trainer.quantity)
     }
 }
 
