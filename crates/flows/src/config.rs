@@ -1,11 +1,12 @@
 //! Flows from configuration: every layer and base as data.
 
 use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
+use crate::image::{Centre, GlowConfig, Patchify};
 use crate::linear::{OrthogonalBy, PointwiseBy};
 use crate::univariate::{Affine, Scale, Spline};
 use crate::{
     ActNorm, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask, Permutation,
-    Reshape, UnivariateConfig, linear,
+    Reshape, TarStack, TarflowConfig, UnivariateConfig, linear,
 };
 use maxlik_model::{Bijection, Density};
 use maxlik_nn::{Mlp, MlpConfig, Network, ResidualConfig, ResidualNet, Scope};
@@ -186,6 +187,26 @@ pub enum LayerConfig {
         /// The layer.
         layer: Box<LayerConfig>,
     },
+    /// From the unit interval to `[−1, 1]`.
+    Centre {},
+    /// Glow on images, whose numbers come as one row.
+    Glow {
+        /// Channels, height and width.
+        image: [i64; 3],
+        /// The flow.
+        #[serde(default)]
+        glow: GlowConfig,
+    },
+    /// A transformer flow on patches of images, whose numbers come as one row.
+    Tarflow {
+        /// Channels, height and width.
+        image: [i64; 3],
+        /// Side of a patch.
+        patch: i64,
+        /// The flow.
+        #[serde(default)]
+        tarflow: TarflowConfig,
+    },
 }
 
 impl LayerConfig {
@@ -254,6 +275,21 @@ impl LayerConfig {
             }
             Self::Inverse { layer } => {
                 Box::new(Inverse(Compose::new(vec![layer.build(scope, dims, context)?])?))
+            }
+            Self::Centre {} => Box::new(Centre::new(&[dims])),
+            Self::Glow { image, glow } => Box::new(Compose::new(vec![
+                Box::new(Reshape::new(&[dims], image)?),
+                Box::new(glow.build(scope, *image, context)?),
+            ])?),
+            Self::Tarflow { image, patch, tarflow } => {
+                let patches = Patchify::new(*image, *patch)?;
+                let tokens = patches.tokens();
+                Box::new(Compose::new(vec![
+                    Box::new(Reshape::new(&[dims], image)?),
+                    Box::new(patches),
+                    Box::new(TarStack::new(scope, tokens, context, tarflow)?),
+                    Box::new(Reshape::new(&tokens, &[dims])?),
+                ])?)
             }
         })
     }

@@ -17,18 +17,21 @@
 //! ```
 
 mod actnorm;
+pub mod audio;
 pub mod base;
 mod compose;
 pub mod config;
 mod coupling;
 mod denoise;
 pub mod elementwise;
+mod field_coupling;
 mod flow;
 pub mod image;
 mod inverse;
 pub mod linear;
 mod logit;
 mod lu_linear;
+mod multiscale;
 mod parameters;
 mod permutation;
 mod reshape;
@@ -42,10 +45,12 @@ pub use config::{BaseConfig, FlowConfig, LayerConfig, NetworkConfig, SplineConfi
 pub use coupling::{Conditioner, Coupling, Mask, Split};
 pub use denoise::{GaussianNoise, LabelDropout};
 pub use elementwise::{Elementwise, UnivariateConfig};
+pub use field_coupling::{FieldConditioner, FieldCoupling, FieldMask};
 pub use flow::Flow;
 pub use inverse::Inverse;
 pub use logit::Logit;
 pub use lu_linear::LuLinear;
+pub use multiscale::{Level, Multiscale};
 pub use parameters::Parameters;
 pub use permutation::Permutation;
 pub use reshape::Reshape;

@@ -1,8 +1,10 @@
 //! Tests of maxlik-flows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod audio;
 mod bases;
 mod elementwise;
+mod image;
 mod layers;
 mod linear;
 mod stacks;

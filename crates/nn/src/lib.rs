@@ -15,6 +15,8 @@
 //! ```
 
 mod activation;
+mod conv;
+mod conv_net;
 mod dropout;
 mod linear;
 mod mlp;
@@ -23,8 +25,12 @@ mod norm;
 mod params;
 mod residual;
 mod transformer;
+mod upsample;
+mod wavenet;
 
 pub use activation::Activation;
+pub use conv::{Conv, ConvShape, Reach};
+pub use conv_net::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpConfig};
@@ -35,3 +41,5 @@ pub use residual::{ResidualConfig, ResidualNet};
 pub use transformer::{
     AttentionKernel, Cache, CausalTransformer, FeedForward, Positions, TransformerConfig,
 };
+pub use upsample::Upsample;
+pub use wavenet::{WaveNet, WaveNetConfig};

@@ -4,3 +4,4 @@
 mod networks;
 mod params;
 mod transformer;
+mod wavenet;

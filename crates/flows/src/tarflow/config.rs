@@ -71,10 +71,11 @@ impl TarBlockConfig {
     /// STARFlow's: start vector, softplus scale, outputs limited to ±4, RMS norm and rotary
     /// positions.
     #[must_use]
-    pub fn starflow(transformer: TransformerConfig) -> Self {
-        let positions = Positions::Rotary { base: 10_000.0 };
+    pub fn starflow(mut transformer: TransformerConfig) -> Self {
+        transformer.norm = NormKind::RmsNorm;
+        transformer.positions = Positions::Rotary { base: 10_000.0 };
         Self {
-            transformer: TransformerConfig { norm: NormKind::RmsNorm, positions, ..transformer },
+            transformer,
             start: Start::Sos,
             scale: TokenScale::Softplus,
             clip: Some(4.0),
