@@ -1,15 +1,19 @@
 //! Flows from configuration: every layer and base as data.
 
 use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
+use crate::elementwise::Ends;
 use crate::image::{Centre, GlowConfig, Patchify};
 use crate::linear::{OrthogonalBy, PointwiseBy};
 use crate::univariate::{Affine, Scale, Spline};
 use crate::{
-    ActNorm, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask, Permutation,
-    Reshape, TarStack, TarflowConfig, UnivariateConfig, linear,
+    ActNorm, Autoregressive, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask,
+    Order, Permutation, Reshape, Solve, TarStack, TarflowConfig, UnivariateConfig, linear,
 };
 use maxlik_model::{Bijection, Density};
-use maxlik_nn::{Mlp, MlpConfig, Network, ResidualConfig, ResidualNet, Scope};
+use maxlik_nn::{
+    MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Mlp, MlpConfig, Network,
+    ResidualConfig, ResidualNet, Scope,
+};
 use maxlik_tensor::spline::{Knots, RationalQuadratic, Tails};
 use maxlik_tensor::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -111,6 +115,20 @@ pub enum LayerConfig {
         /// The spline.
         #[serde(default)]
         spline: SplineConfig,
+    },
+    /// An autoregressive layer (MAF with an affine map, NSF-AR with a spline).
+    Autoregressive {
+        /// Which coordinates a coordinate depends on.
+        #[serde(default)]
+        order: Order,
+        /// The conditioner, which is masked.
+        #[serde(default)]
+        network: NetworkConfig,
+        /// The elementwise map.
+        map: UnivariateConfig,
+        /// How the inverse is found.
+        #[serde(default)]
+        solve: Solve,
     },
     /// Coupling by any elementwise map.
     Coupling {
@@ -233,6 +251,14 @@ impl LayerConfig {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
             }
+            Self::Autoregressive { order, network, map, solve } => Box::new(Autoregressive::new(
+                dims,
+                order,
+                map.build()?,
+                context,
+                *solve,
+                |shape| network.build_masked(&scope.sub("net"), shape),
+            )?),
             Self::SplineCoupling { mask, network, spline } => {
                 let univariate = spline.spline()?;
                 Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
@@ -321,6 +347,21 @@ impl NetworkConfig {
             }
         })
     }
+
+    /// Builds its masked form, for autoregressive layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for numbers that do not fit.
+    pub fn build_masked(
+        &self,
+        scope: &Scope<'_>,
+        shape: &MaskedShape,
+    ) -> Result<Box<dyn MaskedNetwork>> {
+        Ok(match self {
+            Self::Mlp(config) => Box::new(MaskedMlp::new(scope, shape, config)?),
+            Self::Residual(config) => Box::new(MaskedResidualNet::new(scope, shape, config)?),
+        })
+    }
 }
 
 /// The density of latents.
@@ -385,6 +426,42 @@ impl FlowConfig {
         let layers = (0..layers).flat_map(|i| {
             let (mask, network, scale) = (Mask::alternating(i), network.clone(), Scale::default());
             [LayerConfig::Actnorm {}, LayerConfig::AffineCoupling { mask, network, scale }]
+        });
+        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
+    }
+
+    /// The masked autoregressive flow (Papamakarios et al. 2017): affine autoregressive layers of
+    /// alternating order, each after activation normalisation.
+    #[must_use]
+    pub fn maf(layers: usize, network: &NetworkConfig) -> Self {
+        Self::autoregressive(layers, network, UnivariateConfig::Affine { scale: Scale::default() })
+    }
+
+    /// The autoregressive neural spline flow (Durkan et al. 2019).
+    #[must_use]
+    pub fn spline_autoregressive(
+        layers: usize,
+        network: &NetworkConfig,
+        spline: SplineConfig,
+    ) -> Self {
+        let SplineConfig { bins, low, high, bounded } = spline;
+        let ends = if bounded { Ends::Bounded } else { Ends::Linear };
+        let map = UnivariateConfig::RationalQuadratic { bins, low, high, ends };
+        Self::autoregressive(layers, network, map)
+    }
+
+    /// Autoregressive layers of alternating order with any elementwise map, each after activation
+    /// normalisation.
+    #[must_use]
+    pub fn autoregressive(layers: usize, network: &NetworkConfig, map: UnivariateConfig) -> Self {
+        let layers = (0..layers).flat_map(|i| {
+            let layer = LayerConfig::Autoregressive {
+                order: Order::alternating(i),
+                network: network.clone(),
+                map,
+                solve: Solve::default(),
+            };
+            [LayerConfig::Actnorm {}, layer]
         });
         Self { layers: layers.collect(), base: BaseConfig::Normal {} }
     }

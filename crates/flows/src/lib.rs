@@ -18,6 +18,7 @@
 
 mod actnorm;
 pub mod audio;
+mod autoregressive;
 pub mod base;
 mod compose;
 pub mod config;
@@ -40,6 +41,7 @@ pub mod tarflow;
 pub mod univariate;
 
 pub use actnorm::ActNorm;
+pub use autoregressive::{Autoregressive, Order, Solve};
 pub use compose::Compose;
 pub use config::{BaseConfig, FlowConfig, LayerConfig, NetworkConfig, SplineConfig};
 pub use coupling::{Conditioner, Coupling, Mask, Split};

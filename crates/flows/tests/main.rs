@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod audio;
+mod autoregressive;
 mod bases;
 mod elementwise;
 mod image;

@@ -24,12 +24,18 @@ impl Dropout {
         Ok(Self { rate, mode: scope.mode() })
     }
 
+    /// Whether it does anything now.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.rate > 0.0 && self.mode.is_training()
+    }
+
     /// Applies it; the identity in evaluation and at rate zero.
     ///
     /// # Errors
     /// LibTorch's.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.rate == 0.0 || !self.mode.is_training() {
+        if !self.is_active() {
             return Ok(x.shallow_clone());
         }
         Ok(x.f_dropout(self.rate, true)?)

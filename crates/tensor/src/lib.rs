@@ -21,6 +21,7 @@
 //! ```
 
 pub mod adamw;
+pub mod affine;
 pub mod autograd;
 pub mod check;
 pub mod custom;
@@ -29,6 +30,7 @@ mod error;
 pub mod host;
 mod kernels;
 pub mod logdet;
+pub mod masked;
 pub mod safe;
 mod seed;
 pub mod spline;

@@ -5,6 +5,7 @@ mod compose;
 use crate::custom::{Forward, FusedOp, apply, parallel};
 use crate::host::{Shared, slice, slice_mut};
 use crate::kernels::real::Real;
+use crate::kernels::simd::dispatch;
 use crate::kernels::spline::Kernel;
 use crate::{Error, Result, check};
 use tch::{Kind, Tensor};
@@ -208,7 +209,7 @@ impl Op {
                 let mut logs = vec![T::ZERO; out.len()];
                 let xs = &xs[begin * dims..end * dims];
                 let ps = &ps[begin * dims * width..end * dims * width];
-                pulp::Arch::new().dispatch(
+                dispatch(
                     #[inline(always)]
                     || kernel.forward(xs, ps, self.inverse, out, &mut logs),
                 );
@@ -252,7 +253,7 @@ impl Op {
                 let mut kernel = Kernel::<T>::new(&self.spec);
                 let logs: Vec<T> = (from..to).map(|i| gl[i / dims]).collect();
                 let (xs, gy, ps) = (&xs[from..to], &gy[from..to], &ps[from * width..to * width]);
-                pulp::Arch::new().dispatch(
+                dispatch(
                     #[inline(always)]
                     || kernel.backward(xs, ps, self.inverse, gy, &logs, gx, gp),
                 );

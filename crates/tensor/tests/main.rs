@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod adamw;
+mod affine;
 mod autograd;
 mod device;
 mod logdet;
 mod logdet_convolution;
 mod logdet_residual;
 mod logdet_structured;
+mod masked;
 mod safe;
 mod spline;
 mod trace;

@@ -18,7 +18,7 @@ mod softplus;
 mod tanh;
 
 pub use cdf::{Cdf, Distribution};
-pub use config::UnivariateConfig;
+pub use config::{Ends, UnivariateConfig};
 pub use cubic_spline::CubicSpline;
 pub use exp::Exp;
 pub use gaussianize::Gaussianize;

@@ -2,9 +2,11 @@
 
 use super::Univariate;
 use maxlik_model::Mapped;
-use maxlik_tensor::Result;
+use maxlik_tensor::masked::Map;
+use maxlik_tensor::spline::Elementwise;
+use maxlik_tensor::{Result, affine};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// How a raw number becomes a positive scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,11 @@ pub enum Scale {
     /// `scale = sigmoid(a + 2) + floor` (nflows').
     Sigmoid {
         /// Added to the sigmoid.
+        floor: f64,
+    },
+    /// `scale = softplus(a) + floor` (nflows', for autoregressive layers).
+    Softplus {
+        /// Added to the softplus.
         floor: f64,
     },
     /// `scale = eᵃ`, as Dinh et al. 2017 (arXiv:1605.08803, eq. 7) write it; unbounded.
@@ -38,16 +45,14 @@ pub struct Affine {
 }
 
 impl Affine {
-    fn log_scale(&self, raw: &Tensor) -> Result<Tensor> {
-        Ok(match self.scale {
-            Scale::SoftClip { slope } => raw / ((raw / slope.ln()).f_abs()? + 1.0),
-            Scale::Sigmoid { floor } => ((raw + 2.0).f_sigmoid()? + floor).f_log()?,
-            Scale::Exp {} => raw.shallow_clone(),
-        })
-    }
-
-    fn split(params: &Tensor) -> Result<(Tensor, Tensor)> {
-        Ok((params.f_select(-1, 0)?, params.f_select(-1, 1)?))
+    fn map(&self) -> affine::Affine {
+        let scale = match self.scale {
+            Scale::SoftClip { slope } => affine::Scale::SoftClip { slope },
+            Scale::Sigmoid { floor } => affine::Scale::Sigmoid { floor },
+            Scale::Softplus { floor } => affine::Scale::Softplus { floor },
+            Scale::Exp {} => affine::Scale::Exp,
+        };
+        affine::Affine { scale }
     }
 }
 
@@ -57,21 +62,16 @@ impl Univariate for Affine {
     }
 
     fn forward(&self, x: &Tensor, params: &Tensor) -> Result<Mapped> {
-        let (shift, raw) = Self::split(params)?;
-        let log_scale = self.log_scale(&raw)?;
-        let value = shift.f_addcmul(x, &log_scale.f_exp()?)?;
-        Ok(Mapped { value, log_det: sum_events(&log_scale)? })
+        let Elementwise { value, log_det } = self.map().forward(x, params)?;
+        Ok(Mapped { value, log_det })
     }
 
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
-        let (shift, raw) = Self::split(params)?;
-        let log_scale = self.log_scale(&raw)?;
-        let value = (z - shift) * (-&log_scale).f_exp()?;
-        Ok(Mapped { value, log_det: -sum_events(&log_scale)? })
+        let Elementwise { value, log_det } = self.map().inverse(z, params)?;
+        Ok(Mapped { value, log_det })
     }
-}
 
-/// Sums the last dimension.
-fn sum_events(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_sum_dim_intlist([-1_i64].as_slice(), false, None::<Kind>)?)
+    fn fused(&self) -> Option<Map> {
+        Some(Map::Affine(self.map()))
+    }
 }

@@ -9,6 +9,7 @@ pub use spline::Spline;
 
 use maxlik_model::Mapped;
 use maxlik_tensor::Result;
+use maxlik_tensor::masked::Map;
 use std::fmt::Debug;
 use tch::Tensor;
 
@@ -33,6 +34,11 @@ pub trait Univariate: Debug + Send {
     /// # Errors
     /// As [`Univariate::forward`].
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped>;
+
+    /// The map for the kernel that inverts autoregressive layers, where it knows this map.
+    fn fused(&self) -> Option<Map> {
+        None
+    }
 }
 
 impl Univariate for Box<dyn Univariate> {
@@ -50,5 +56,9 @@ impl Univariate for Box<dyn Univariate> {
 
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
         self.as_ref().inverse(z, params)
+    }
+
+    fn fused(&self) -> Option<Map> {
+        (**self).fused()
     }
 }

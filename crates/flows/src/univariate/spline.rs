@@ -3,6 +3,7 @@
 use super::Univariate;
 use maxlik_model::Mapped;
 use maxlik_tensor::Result;
+use maxlik_tensor::masked::Map;
 use maxlik_tensor::spline::{Elementwise, RationalQuadratic};
 use tch::Tensor;
 
@@ -26,5 +27,9 @@ impl Univariate for Spline {
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
         let Elementwise { value, log_det } = self.shape.inverse(z, params)?;
         Ok(Mapped { value, log_det })
+    }
+
+    fn fused(&self) -> Option<Map> {
+        Some(Map::Spline(self.shape))
     }
 }

@@ -56,11 +56,11 @@ pub fn apply(op: impl FusedOp, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let owned: Vec<Tensor> = inputs.iter().map(|x| x.shallow_clone()).collect();
         return op.compose(&owned);
     }
-    if !inputs.iter().any(|x| x.requires_grad()) || !ffi::grad_enabled() {
+    if !inputs.iter().any(|x| x.requires_grad()) || !grad_enabled() {
         let owned: Vec<Tensor> = inputs.iter().map(|x| x.detach()).collect();
         return Ok(op.forward(&owned)?.outputs);
     }
     ffi::apply(op, inputs)
 }
 
-pub(crate) use ffi::{Moments, Rates, adamw, grad, parallel};
+pub(crate) use ffi::{Moments, Rates, adamw, grad, grad_enabled, parallel};

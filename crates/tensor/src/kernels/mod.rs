@@ -1,5 +1,8 @@
 //! The inner loops of the fused ops: plain Rust over lanes that the compiler turns into SIMD.
 #![allow(clippy::needless_range_loop, reason = "one index runs through several arrays of lanes")]
 
+pub(crate) mod affine;
+pub(crate) mod masked;
 pub(crate) mod real;
+pub(crate) mod simd;
 pub(crate) mod spline;

@@ -31,6 +31,8 @@ pub(crate) trait Real:
     /// Natural logarithm of a positive number.
     fn ln(self) -> Self;
     fn sqrt(self) -> Self;
+    /// `self · by + plus`, rounded once where the processor does that.
+    fn fma(self, by: Self, plus: Self) -> Self;
     fn abs(self) -> Self;
 
     /// `ln(1 + eˣ)` without overflow.
@@ -76,6 +78,11 @@ impl Real for f64 {
     #[inline(always)]
     fn abs(self) -> Self {
         f64::abs(self)
+    }
+
+    #[inline(always)]
+    fn fma(self, by: Self, plus: Self) -> Self {
+        f64::mul_add(self, by, plus)
     }
 
     // For small x, ln(1 + x) as the sum above would lose digits.
@@ -150,6 +157,11 @@ impl Real for f32 {
     #[inline(always)]
     fn abs(self) -> Self {
         f32::abs(self)
+    }
+
+    #[inline(always)]
+    fn fma(self, by: Self, plus: Self) -> Self {
+        f32::mul_add(self, by, plus)
     }
 }
 

@@ -6,6 +6,7 @@
 //! `y = yₖ + h (sθ² + d0 t)/den`, `den = s + (d0 + d1 − 2s) t`,
 //! `ln dy/dx = 2 ln s + ln q − 2 ln den`, `q = d1 θ² + 2 s t + d0 (1−θ)²`.
 
+use super::masked::{TILE, Tile, TileMap};
 use super::real::Real;
 use crate::spline::{Knots, RationalQuadratic, Tails};
 
@@ -167,6 +168,12 @@ impl<T: Real> Kernel<T> {
                 lanes[l] = p;
             }
         }
+        self.sizes();
+    }
+
+    /// The bins' sizes from the raw parameters.
+    #[inline(always)]
+    fn sizes(&mut self) {
         softmax(&self.raw[..self.bins], self.constants.clip_size, &mut self.widths);
         softmax(&self.raw[self.bins..2 * self.bins], self.constants.clip_size, &mut self.heights);
     }
@@ -407,6 +414,23 @@ impl<T: Real> Kernel<T> {
                 let left = if at == k { slope0[l] } else { T::ZERO };
                 let right = if at + 1 == k { slope1[l] } else { T::ZERO };
                 lanes[l] += left + right;
+            }
+        }
+    }
+}
+
+impl<T: Real> TileMap<T> for Kernel<T> {
+    #[inline(always)]
+    fn invert(&mut self, z: &mut Tile<T>, params: &[Tile<T>], log: &mut Tile<T>) {
+        for begin in (0..TILE).step_by(LANES) {
+            for (lanes, tile) in self.raw.iter_mut().zip(params) {
+                lanes.copy_from_slice(&tile[begin..begin + LANES]);
+            }
+            self.sizes();
+            let (value, log_derivative) = self.evaluate(&each(|l| z[begin + l]), true);
+            z[begin..begin + LANES].copy_from_slice(&value);
+            for l in 0..LANES {
+                log[begin + l] += log_derivative[l];
             }
         }
     }
