@@ -4,10 +4,12 @@ use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
 use crate::elementwise::Ends;
 use crate::image::{Centre, GlowConfig, Patchify};
 use crate::linear::{OrthogonalBy, PointwiseBy};
+use crate::residual::{ContractionConfig, ResidualLogDet};
 use crate::univariate::{Affine, Scale, Spline};
 use crate::{
     ActNorm, Autoregressive, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask,
     Order, Permutation, Reshape, Solve, TarStack, TarflowConfig, UnivariateConfig, linear,
+    residual,
 };
 use maxlik_model::{Bijection, Density};
 use maxlik_nn::{
@@ -200,6 +202,34 @@ pub enum LayerConfig {
         /// Height and width of the kernel, both odd.
         kernel: [i64; 2],
     },
+    /// A planar map.
+    Planar {
+        /// Computes the parameters from the context; without it they are trained.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<NetworkConfig>,
+    },
+    /// A radial map.
+    Radial {
+        /// Computes the parameters from the context; without it they are trained.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<NetworkConfig>,
+    },
+    /// A Sylvester map.
+    Sylvester {
+        /// Number of directions.
+        rank: i64,
+    },
+    /// An invertible residual block.
+    Residual {
+        /// The contraction.
+        #[serde(default)]
+        contraction: ContractionConfig,
+        /// How its log-determinant is computed.
+        #[serde(default)]
+        log_det: ResidualLogDet,
+    },
+    /// Batch normalisation.
+    BatchNorm {},
     /// A layer in the other direction.
     Inverse {
         /// The layer.
@@ -299,6 +329,17 @@ impl LayerConfig {
             Self::CircularConvolution { shape, kernel } => {
                 flat(dims, Box::new(linear::CircularConvolution::new(scope, *shape, *kernel)?))?
             }
+            Self::Planar { network } => {
+                Box::new(residual::Planar::new(scope, dims, context, network.as_ref())?)
+            }
+            Self::Radial { network } => {
+                Box::new(residual::Radial::new(scope, dims, context, network.as_ref())?)
+            }
+            Self::Sylvester { rank } => Box::new(residual::Sylvester::new(scope, dims, *rank)?),
+            Self::Residual { contraction, log_det } => {
+                Box::new(residual::Residual::new(scope, dims, context, contraction, *log_det)?)
+            }
+            Self::BatchNorm {} => Box::new(residual::BatchNorm::new(scope, &[dims])?),
             Self::Inverse { layer } => {
                 Box::new(Inverse(Compose::new(vec![layer.build(scope, dims, context)?])?))
             }

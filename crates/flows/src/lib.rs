@@ -36,6 +36,7 @@ mod multiscale;
 mod parameters;
 mod permutation;
 mod reshape;
+pub mod residual;
 mod standardize;
 pub mod tarflow;
 pub mod univariate;

@@ -49,7 +49,8 @@ impl Parameters {
         let start = start.f_reshape([1, -1])?;
         let count = start.size()[1];
         let network = network.build(&scope.sub("net"), context, 0, count)?;
-        let start = start.f_to_kind(scope.kind())?.f_to_device(scope.device())?;
+        // A random start belongs to checkpoints.
+        let start = scope.buffer("start", &start.f_to_kind(scope.kind())?)?;
         Ok(Self { source: Source::Computed { network, start, context: [context] }, count })
     }
 

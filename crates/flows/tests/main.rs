@@ -8,6 +8,7 @@ mod elementwise;
 mod image;
 mod layers;
 mod linear;
+mod residual;
 mod stacks;
 mod table;
 mod tarflow;
