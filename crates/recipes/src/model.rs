@@ -21,7 +21,7 @@ pub struct Model {
 }
 
 /// Margin of the logit that takes dequantized data to the real line.
-const MARGIN: f64 = 1e-3;
+const MARGIN: f64 = 0.02;
 
 impl Model {
     /// Builds the model of `recipe` for `problem` on `device`.
