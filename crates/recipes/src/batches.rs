@@ -38,7 +38,7 @@ impl TrainingBatches {
         };
         let mut loader = Loader::new(train, config)?;
         if let Some(augmentation) = &problem.augmentation {
-            loader = loader.with_transform(augmentation.clone());
+            loader = loader.with_transform(*augmentation);
         }
         Ok(Self { loader, ahead: None, kind, device })
     }
@@ -49,11 +49,12 @@ impl maxlik_train::Batches for TrainingBatches {
         let per_epoch = self.loader.steps_per_epoch();
         let wanted = Position { epoch: step / per_epoch, step: step % per_epoch };
         if self.ahead.as_ref().is_none_or(|batches| batches.position() != wanted) {
-            self.ahead = Some(self.loader.iter_from(wanted).map_err(of_data)?);
+            self.ahead = Some(self.loader.iter_from(wanted).map_err(|e| of_data(&e))?);
         }
         let next = self.ahead.as_mut().and_then(Iterator::next);
-        let host =
-            next.ok_or_else(|| Error::config("data", "no batch is left"))?.map_err(of_data)?;
+        let host = next
+            .ok_or_else(|| Error::config("data", "no batch is left"))?
+            .map_err(|e| of_data(&e))?;
         let rows =
             data::tensor::array_to_tensor(host.data.view(), &[host.data.ncols()], self.device)?;
         Ok(Batch::new(rows.f_to_kind(self.kind)?))
@@ -64,6 +65,6 @@ impl maxlik_train::Batches for TrainingBatches {
     }
 }
 
-fn of_data(error: data::Error) -> Error {
+fn of_data(error: &data::Error) -> Error {
     Error::config("data", error.to_string())
 }

@@ -3,6 +3,14 @@
 //! A recipe is a TOML file: data, model, objective, optimizer ([`config`]). [`catalogue`] lists those
 //! that come with maxlik; the command line ([`cli`]) trains, evaluates, samples and reports them.
 
+/// Prints a line; a reader that has gone away is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _gone = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 pub mod batches;
 pub mod catalogue;
 pub mod cli;

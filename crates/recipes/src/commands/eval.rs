@@ -13,8 +13,8 @@ use std::path::Path;
 pub fn eval(run: &Path, device: &str) -> Result<()> {
     let opened = open(run, device::parse(device)?)?;
     let results = outcome::measure(&opened.recipe, &opened.problem, &opened.model)?;
-    println!("{} after {} steps", opened.recipe.name, opened.step);
-    print!("{}", results.table());
-    println!("{}", results.note);
+    say!("{} after {} steps", opened.recipe.name, opened.step);
+    say!("{}", results.table().trim_end());
+    say!("{}", results.note);
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn report(run: &Path, device: &str) -> Result<()> {
     let opened = open(run, device::parse(device)?)?;
     let results = outcome::measure(&opened.recipe, &opened.problem, &opened.model)?;
     write_report(&opened.recipe, &opened.problem, &opened.model, &opened.run, &results)?;
-    println!("{}", opened.run.file("report.html").display());
+    say!("{}", opened.run.file("report.html").display());
     Ok(())
 }
 

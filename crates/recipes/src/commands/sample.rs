@@ -17,7 +17,7 @@ pub fn sample(run: &Path, count: i64, seed: u64, device: &str) -> Result<()> {
     let opened = open(run, device::parse(device)?)?;
     let drawn = samples::draw(&opened.problem, &opened.model, count, seed)?;
     for path in samples::write(&opened.run, &opened.problem, &drawn)? {
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }

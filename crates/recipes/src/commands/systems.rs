@@ -6,6 +6,6 @@ use crate::catalogue::RECIPES;
 pub fn systems() {
     let width = RECIPES.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     for entry in RECIPES {
-        println!("{:width$}  {}", entry.name, entry.about);
+        say!("{:width$}  {}", entry.name, entry.about);
     }
 }

@@ -96,7 +96,7 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
     .fit(&mut batches)?;
     let path = run.path().display();
     if outcome.status == Status::Interrupted {
-        println!("stopped after step {}; go on with --resume --out {path}", outcome.step);
+        say!("stopped after step {}; go on with --resume --out {path}", outcome.step);
         return Ok(interrupt::EXIT_CODE);
     }
     let results = outcome::measure(recipe, problem, model)?;
@@ -132,10 +132,10 @@ fn initialize(recipe: &Recipe, problem: &Problem, model: &Model, device: Device)
 
 fn finish(results: &Results, outcome: &maxlik_train::Outcome, run: &Run) {
     if outcome.status == Status::EarlyStopped {
-        println!("stopped early after step {}", outcome.step);
+        say!("stopped early after step {}", outcome.step);
     }
-    print!("{}", results.table());
-    println!("training took {:.1} s", outcome.train_seconds);
-    println!("report: {}", run.file("report.html").display());
-    println!("run folder: {}", run.path().display());
+    say!("{}", results.table().trim_end());
+    say!("training took {:.1} s", outcome.train_seconds);
+    say!("report: {}", run.file("report.html").display());
+    say!("run folder: {}", run.path().display());
 }
