@@ -20,3 +20,5 @@
 //! ```
 
 pub mod density;
+pub mod score;
+pub mod transport;
