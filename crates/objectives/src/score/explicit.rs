@@ -29,7 +29,7 @@ impl ExplicitScoreMatching {
             for i in 0..dims {
                 let row = score.f_select(1, i)?.f_sum(None::<Kind>)?;
                 let slope = autograd::gradient(&row, None, &x, Graph::Differentiable)?;
-                loss = loss + slope.f_select(1, i)?;
+                loss = loss.f_add(&slope.f_select(1, i)?)?;
             }
             Ok(loss)
         })
