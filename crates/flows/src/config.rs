@@ -1,6 +1,6 @@
 //! Flows from configuration: every layer and base as data.
 
-use crate::base::{DiagonalNormal, NormalMixture, UniformBox};
+use crate::base::BaseConfig;
 use crate::elementwise::Ends;
 use crate::image::{Centre, GlowConfig, Patchify};
 use crate::linear::{OrthogonalBy, PointwiseBy};
@@ -11,7 +11,7 @@ use crate::{
     Order, Permutation, Reshape, Solve, TarStack, TarflowConfig, UnivariateConfig, linear,
     residual,
 };
-use maxlik_model::{Bijection, Density};
+use maxlik_model::Bijection;
 use maxlik_nn::{
     MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Mlp, MlpConfig, Network,
     ResidualConfig, ResidualNet, Scope,
@@ -405,49 +405,6 @@ impl NetworkConfig {
     }
 }
 
-/// The density of latents.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum BaseConfig {
-    /// The standard normal.
-    Normal {},
-    /// A normal with trained means and standard deviations.
-    TrainedNormal {},
-    /// A trained mixture of normals.
-    Mixture {
-        /// Number of components.
-        components: i64,
-    },
-    /// The uniform distribution on a box.
-    Uniform {
-        /// Lower end in each coordinate.
-        low: f64,
-        /// Upper end in each coordinate.
-        high: f64,
-    },
-}
-
-impl Default for BaseConfig {
-    fn default() -> Self {
-        Self::Normal {}
-    }
-}
-
-impl BaseConfig {
-    /// Builds the base on `[dims]`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
-    pub fn build(&self, scope: &Scope<'_>, dims: i64) -> Result<Box<dyn Density>> {
-        Ok(match self {
-            Self::Normal {} => Box::new(DiagonalNormal::standard(scope, &[dims])),
-            Self::TrainedNormal {} => Box::new(DiagonalNormal::trained(scope, &[dims])?),
-            Self::Mixture { components } => Box::new(NormalMixture::new(scope, dims, *components)?),
-            Self::Uniform { low, high } => Box::new(UniformBox::new(scope, &[dims], *low, *high)?),
-        })
-    }
-}
-
 /// A flow: layers in the order in which data pass them, and a base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -542,6 +499,9 @@ impl FlowConfig {
                 })?;
             layers.push(built);
         }
-        Flow::new(Box::new(Compose::new(layers)?), self.base.build(&scope.sub("base"), dims)?)
+        Flow::new(
+            Box::new(Compose::new(layers)?),
+            self.base.build(&scope.sub("base"), dims, context)?,
+        )
     }
 }

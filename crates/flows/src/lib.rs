@@ -43,8 +43,9 @@ pub mod univariate;
 
 pub use actnorm::ActNorm;
 pub use autoregressive::{Autoregressive, Order, Solve};
+pub use base::BaseConfig;
 pub use compose::Compose;
-pub use config::{BaseConfig, FlowConfig, LayerConfig, NetworkConfig, SplineConfig};
+pub use config::{FlowConfig, LayerConfig, NetworkConfig, SplineConfig};
 pub use coupling::{Conditioner, Coupling, Mask, Split};
 pub use denoise::{GaussianNoise, LabelDropout};
 pub use elementwise::{Elementwise, UnivariateConfig};

@@ -1,12 +1,29 @@
-//! Base distributions.
+//! Base distributions, and other densities with closed forms; those with a network are conditional
+//! densities.
 
+mod config;
+mod density_mixture;
+mod full_normal;
+mod location_scale;
 mod mixture;
 mod normal;
+mod product;
+mod resampled;
+mod truncated_normal;
 mod uniform;
+mod von_mises;
 
+pub use config::{BaseConfig, PartConfig};
+pub use density_mixture::DensityMixture;
+pub use full_normal::FullNormal;
+pub use location_scale::{Family, LocationScale};
 pub use mixture::NormalMixture;
 pub use normal::DiagonalNormal;
+pub use product::Product;
+pub use resampled::Resampled;
+pub use truncated_normal::TruncatedNormal;
 pub use uniform::UniformBox;
+pub use von_mises::VonMises;
 
 use maxlik_tensor::Result;
 use tch::{Kind, Tensor};

@@ -25,7 +25,8 @@ pub enum Distribution {
 impl Distribution {
     fn cdf(self, t: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Self::Normal => t.f_special_ndtr()?,
+            // LibTorch's own `ndtr` loses all digits in the lower tail.
+            Self::Normal => t.f_special_log_ndtr()?.f_exp()?,
             Self::Logistic => t.f_sigmoid()?,
             Self::Laplace => {
                 let tail = (-t.f_abs()?).f_exp()? * 0.5;
