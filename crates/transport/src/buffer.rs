@@ -1,0 +1,61 @@
+//! Cache-line aligned buffers, padded to whole registers.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::real::Lanes;
+
+/// Rows are padded to a multiple of this many entries: four of the widest `f32` registers.
+pub(crate) const PAD: usize = 64;
+
+/// `len` rounded up to whole fours of registers.
+pub(crate) const fn padded(len: usize) -> usize {
+    len.div_ceil(PAD) * PAD
+}
+
+/// A vector whose first entry lies at the start of a cache line; loads of 64 bytes that straddle
+/// two lines cost twice.
+#[derive(Debug, Default)]
+pub(crate) struct Aligned<T> {
+    data: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: Lanes> Aligned<T> {
+    /// `len` entries of `value`.
+    pub(crate) fn filled(len: usize, value: T) -> Self {
+        let mut buffer = Self { data: Vec::new(), start: 0, len: 0 };
+        buffer.reset(len, value);
+        buffer
+    }
+
+    /// Makes the buffer `len` entries of `value`, keeping its memory.
+    pub(crate) fn reset(&mut self, len: usize, value: T) {
+        self.resize(len);
+        self.fill(value);
+    }
+
+    /// Makes the buffer `len` entries long, of any content, keeping its memory.
+    pub(crate) fn resize(&mut self, len: usize) {
+        let slack = 64 / size_of::<T>();
+        if self.data.len() < len + slack {
+            self.data = vec![T::ZERO; len + slack];
+            self.start = self.data.as_ptr().align_offset(64).min(slack);
+        }
+        self.len = len;
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.data[self.start..self.start + self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
