@@ -1,8 +1,8 @@
 //! The solution inside a step, for methods without an interpolant of their own.
 
-use crate::Time;
-use crate::stepper::{Point, Query, Step};
+use crate::stepper::{Point, Query, Step, Stepper};
 use crate::time::{column, numbers};
+use crate::{Rows, Time};
 use maxlik_tensor::Result;
 use tch::Tensor;
 
@@ -72,4 +72,41 @@ pub(crate) fn cubic(
 fn basis(theta: f64) -> [f64; 3] {
     let rest = 1.0 - theta;
     [theta * theta * (3.0 - 2.0 * theta), theta * rest * rest, -theta * theta * rest]
+}
+
+/// The solution inside a step by one more step of the method, from the same start, that ends there:
+/// as accurate as the method. The evaluations of the asked rows are returned, too.
+pub(crate) fn restep(
+    stepper: &dyn Stepper,
+    point: &Point<'_>,
+    step: &Step,
+    query: &Query<'_>,
+) -> Result<(Tensor, u64)> {
+    let slope = step.start.as_ref();
+    let shorter = match query {
+        Query::All(theta) => {
+            stepper.step(&Point { dt: &point.dt.times(*theta)?, slope, ..*point })?
+        }
+        Query::Some { rows, theta } => {
+            let theta = Tensor::f_from_slice(theta)?.f_to_device(point.y.device())?;
+            let dt = Time::Each(match point.dt {
+                Time::Shared(dt) => theta.f_mul_scalar(*dt)?,
+                Time::Each(dt) => theta.f_mul(&dt.f_index_select(0, rows)?)?,
+            });
+            let original = match point.rows.index() {
+                Some(index) => index.f_index_select(0, rows)?,
+                None => rows.shallow_clone(),
+            };
+            let slope = slope.map(|k| k.f_index_select(0, rows)).transpose()?;
+            stepper.step(&Point {
+                field: point.field,
+                rows: &Rows::of(original),
+                t: &point.t.select(rows)?,
+                dt: &dt,
+                y: &point.y.f_index_select(0, rows)?,
+                slope: slope.as_ref(),
+            })?
+        }
+    };
+    Ok((shorter.y, shorter.evaluations))
 }

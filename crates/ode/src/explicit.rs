@@ -1,10 +1,11 @@
 //! The stepper of all explicit Runge–Kutta methods.
 
+use crate::Time;
+use crate::dense::restep;
 use crate::stages::Stages;
 use crate::stepper::{Point, Query, Step, Stepper};
 use crate::tableau::{Dense, Estimate, Tableau};
 use crate::time::numbers;
-use crate::{Rows, Time};
 use maxlik_tensor::Result;
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -106,37 +107,6 @@ impl Explicit {
         self.coefficients.replace(Some(coefficients));
         Ok(())
     }
-
-    /// The solution inside a step by a shorter step.
-    fn restep(&self, point: &Point<'_>, step: &Step, query: &Query<'_>) -> Result<(Tensor, u64)> {
-        let slope = step.start.as_ref();
-        let shorter = match query {
-            Query::All(theta) => {
-                self.step(&Point { dt: &point.dt.times(*theta)?, slope, ..*point })?
-            }
-            Query::Some { rows, theta } => {
-                let theta = Tensor::f_from_slice(theta)?.f_to_device(point.y.device())?;
-                let dt = Time::Each(match point.dt {
-                    Time::Shared(dt) => theta.f_mul_scalar(*dt)?,
-                    Time::Each(dt) => theta.f_mul(&dt.f_index_select(0, rows)?)?,
-                });
-                let original = match point.rows.index() {
-                    Some(index) => index.f_index_select(0, rows)?,
-                    None => rows.shallow_clone(),
-                };
-                let slope = slope.map(|k| k.f_index_select(0, rows)).transpose()?;
-                self.step(&Point {
-                    field: point.field,
-                    rows: &Rows::of(original),
-                    t: &point.t.select(rows)?,
-                    dt: &dt,
-                    y: &point.y.f_index_select(0, rows)?,
-                    slope: slope.as_ref(),
-                })?
-            }
-        };
-        Ok((shorter.y, shorter.evaluations))
-    }
 }
 
 impl Stepper for Explicit {
@@ -210,7 +180,7 @@ impl Stepper for Explicit {
         query: &Query<'_>,
     ) -> Result<(Tensor, u64)> {
         if self.tableau.dense == Dense::Restep {
-            return self.restep(point, step, query);
+            return restep(self, point, step, query);
         }
         if !matches!(self.tableau.dense, Dense::Polynomial(_)) {
             self.complete(point, step)?;

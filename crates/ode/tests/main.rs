@@ -8,6 +8,7 @@ mod diffusion;
 mod events;
 mod flows;
 mod gradients;
+mod implicit;
 mod multistep;
 mod order;
 mod problems;

@@ -23,7 +23,7 @@ pub(crate) const ALL: [Tableau; 12] = [
 /// The order at the end of the interval, for numbers of steps where the leading term rules and
 /// rounding does not.
 #[track_caller]
-fn check_order(name: &str, order: u32, stepper: impl Fn() -> Box<dyn Stepper>) {
+pub(crate) fn check_order(name: &str, order: u32, stepper: impl Fn() -> Box<dyn Stepper>) {
     let steps: &[usize] = match order {
         1 | 2 => &[128, 256, 512],
         3 | 4 => &[64, 128, 256],
@@ -35,7 +35,8 @@ fn check_order(name: &str, order: u32, stepper: impl Fn() -> Box<dyn Stepper>) {
         let solution = solver.solve(&smooth(), &ones(1, 2), &vector(&[0.0, 1.0])).unwrap();
         distance(&solution.final_states(), &smooth_exact(1.0))
     };
-    let found = slope(steps, &steps.iter().map(error).collect::<Vec<_>>());
+    let errors: Vec<f64> = steps.iter().map(error).collect();
+    let found = slope(steps, &errors);
     assert!((found - f64::from(order)).abs() < 0.15, "{name}: order {found}, not {order}");
 }
 
