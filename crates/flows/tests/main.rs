@@ -4,8 +4,10 @@
 mod audio;
 mod autoregressive;
 mod bases;
+mod docs;
 mod elementwise;
 mod image;
+mod injective;
 mod layers;
 mod linear;
 mod residual;
