@@ -18,7 +18,9 @@ import zuko
 
 torch.manual_seed(0)
 torch.set_num_threads(2)
-LEVELS, MARGIN, DIMS = 17, 1e-3, 64
+# zuko's splines end at 5: the margin of 0.02 (that of the recipe) takes the data to 3.9.
+LEVELS, DIMS = 17, 64
+MARGIN = float(sys.argv[2]) if len(sys.argv) > 2 else 0.02
 z = numpy.load(sys.argv[1])
 part = {name: torch.tensor(z["images"][z[name]], dtype=torch.float32) for name in ("train", "validation", "test")}
 
@@ -41,7 +43,7 @@ def bits(flow, v, draws=1):
 flow = zuko.flows.NSF(DIMS, transforms=8, passes=2, hidden_features=[256, 256], bins=8)
 optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
 best, best_state, stale, step, seconds = math.inf, None, 0, 0, 0.0
-while stale < 10 and step < 4000:
+while stale < 20 and step < 4000:
     begin = time.perf_counter()
     v = part["train"][torch.randperm(len(part["train"]))[:256]]
     loss = bits(flow, v)
@@ -51,7 +53,7 @@ while stale < 10 and step < 4000:
     optimizer.step()
     seconds += time.perf_counter() - begin
     step += 1
-    if step % 25 == 0:
+    if step % 50 == 0:
         with torch.no_grad():
             value = bits(flow, part["validation"], 4).item()
         if value < best:
@@ -62,5 +64,5 @@ while stale < 10 and step < 4000:
 flow.load_state_dict(best_state)
 with torch.no_grad():
     test = bits(flow, part["test"], 8).item()
-print(json.dumps({"peer": "zuko", "version": zuko.__version__, "steps": step, "validation_bits_per_dim": best,
+print(json.dumps({"peer": "zuko", "version": zuko.__version__, "margin": MARGIN, "steps": step, "validation_bits_per_dim": best,
                   "test_bits_per_dim": test, "seconds_per_step": seconds / step}))
