@@ -12,6 +12,8 @@ const UNIT: Support = Support::Interval(0.0, 1.0);
 #[test]
 fn each_map_is_a_bijection() {
     for line in [
+        Line::new("kind = \"logit\"\nmargin = 1e-3").on(UNIT),
+        Line::new("kind = \"sigmoid\"\nmargin = 1e-3"),
         Line::new(
             r#"kind = "elementwise"
 map = { kind = "affine", scale = { kind = "exp" } }"#,

@@ -10,6 +10,10 @@ use tch::{Device, Kind, Tensor, kind::DOUBLE_CPU};
 #[test]
 fn matrices_are_bijections() {
     for line in [
+        Line::new(r#"kind = "actnorm""#),
+        Line::new(r#"kind = "permute""#),
+        Line::new(r#"kind = "reverse""#),
+        Line::new(r#"kind = "lu_linear""#),
         Line::new(r#"kind = "dense""#),
         Line::new("kind = \"qr_linear\"\nreflections = 3"),
         Line::new("kind = \"svd_linear\"\nreflections = 4"),

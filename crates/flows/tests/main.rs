@@ -4,6 +4,7 @@
 mod audio;
 mod autoregressive;
 mod bases;
+mod coverage;
 mod docs;
 mod elementwise;
 mod image;
