@@ -1,6 +1,6 @@
 //! Densities on a learned manifold, from an encoder and a decoder of any architecture.
 
-use crate::config::{BaseConfig, NetworkConfig};
+use crate::{BaseConfig, NetworkConfig};
 use maxlik_model::Density;
 use maxlik_nn::{MlpConfig, Network, Scope};
 use maxlik_tensor::autograd::{Graph, gradient, jvp_of, leaf, recorded};
@@ -50,7 +50,7 @@ impl InjectiveConfig {
             context,
             encoder,
             decoder,
-            self.base.build(&scope.sub("base"), latent)?,
+            self.base.build(&scope.sub("base"), latent, None)?,
         )
     }
 }

@@ -70,6 +70,8 @@ fn each_base_is_a_density_and_integrates_to_one() {
     let angles = Region::Box(-std::f64::consts::PI, std::f64::consts::PI);
     let cube = Region::Box(-1.0, 3.0);
     for (text, conditional, region, points) in [
+        ("kind = \"trained_normal\"", false, Region::Plane, 200),
+        ("kind = \"mixture\"\ncomponents = 3", false, Region::Plane, 200),
         ("kind = \"location_scale\"", false, Region::Plane, 200),
         ("kind = \"location_scale\"\nfamily = \"logistic\"", false, Region::Plane, 200),
         ("kind = \"location_scale\"\nfamily = \"laplace\"", false, Region::Plane, 400),
