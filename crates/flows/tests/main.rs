@@ -11,6 +11,7 @@ mod image;
 mod injective;
 mod layers;
 mod linear;
+mod random;
 mod residual;
 mod stacks;
 mod table;
