@@ -7,6 +7,7 @@ mod bases;
 mod coverage;
 mod docs;
 mod elementwise;
+mod golden;
 mod image;
 mod injective;
 mod layers;
