@@ -3,13 +3,13 @@
 use maxlik_flows::elementwise::Ends;
 use maxlik_flows::univariate::Scale;
 use maxlik_flows::{
-    FlowConfig, LayerConfig, NetworkConfig, Order, Solve, SplineConfig, UnivariateConfig,
+    FlowConfig, LayerConfig, Mask, NetworkConfig, Order, Solve, SplineConfig, UnivariateConfig,
 };
 use maxlik_model::Bijection;
 use maxlik_nn::{Activation, MlpConfig, Params, ResidualConfig, Scope};
 use maxlik_tensor::Result;
 use maxlik_testkit::{Region, Subject, check_bijection, check_density, distance, integral, normal};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 type Built = Result<Box<dyn Bijection>>;
 
@@ -62,6 +62,63 @@ fn layers_are_bijections() {
     check("NSF-AR, context", &conditional(layer(mixed.clone(), mlp(), spline())));
     let turned = LayerConfig::Inverse { layer: Box::new(layer(mixed, mlp(), soft)) };
     check("IAF, context", &conditional(turned));
+}
+
+#[test]
+fn every_univariate_map_fits_in() {
+    let maps = [
+        ("additive", UnivariateConfig::Additive {}),
+        ("logistic mixture", UnivariateConfig::LogisticMixture { components: 3 }),
+        ("NAF", UnivariateConfig::DeepSigmoidal { units: 4, layers: 2 }),
+        ("Bernstein", UnivariateConfig::Bernstein { degree: 6, bound: 3.0 }),
+        ("SOS", UnivariateConfig::SumOfSquares { squares: 2, degree: 2 }),
+        ("UMNN", UnivariateConfig::Monotonic { units: 4, nodes: 48 }),
+    ];
+    for (name, map) in maps {
+        let order = Order::Ranks(vec![2, 0, 1]);
+        let auto = layer(order, mlp(), map);
+        let build = |s: &Scope<'_>| auto.build(s, 3, Some(2));
+        // The slopes span several orders of magnitude: single precision keeps fewer digits.
+        let subject = Subject::new(name, &build).within(1e-7, 2e-2).jittered(0.1);
+        check_bijection(&subject);
+        let coupling = LayerConfig::Coupling { mask: Mask::Upper, map, network: mlp() };
+        let build = |s: &Scope<'_>| coupling.build(s, 3, None);
+        let subject = Subject::new(name, &build).within(1e-7, 2e-2).jittered(0.1);
+        check_bijection(&subject);
+    }
+}
+
+#[test]
+fn maps_start_as_their_documentation_says() {
+    let x = normal(5, &[9, 1]) * 2.0;
+    for map in [
+        UnivariateConfig::Additive {},
+        UnivariateConfig::Bernstein { degree: 7, bound: 3.0 },
+        UnivariateConfig::SumOfSquares { squares: 3, degree: 2 },
+        UnivariateConfig::Monotonic { units: 3, nodes: 8 },
+    ] {
+        let map = map.build().unwrap();
+        let zero = Tensor::zeros([9, 1, map.parameters()], (Kind::Double, Device::Cpu));
+        let there = map.forward(&x, &zero).unwrap();
+        assert!(distance(&there.value, &x) < 1e-12, "{map:?}");
+        assert!(there.log_det.abs().max().double_value(&[]) < 1e-12, "{map:?}");
+    }
+    let message = |map: UnivariateConfig| map.build().unwrap_err().to_string();
+    assert!(
+        message(UnivariateConfig::Bernstein { degree: 0, bound: 1.0 })
+            .starts_with("degree: expected 1 to 64")
+    );
+    assert!(
+        message(UnivariateConfig::Bernstein { degree: 3, bound: -1.0 })
+            .starts_with("bound: expected")
+    );
+    assert!(
+        message(UnivariateConfig::SumOfSquares { squares: 0, degree: 3 }).starts_with("squares")
+    );
+    assert!(
+        message(UnivariateConfig::Monotonic { units: 2, nodes: 1 }).starts_with("nodes: expected")
+    );
+    assert!(message(UnivariateConfig::DeepSigmoidal { units: 2, layers: 0 }).starts_with("layers"));
 }
 
 #[test]

@@ -4,7 +4,10 @@ use super::{
     Cdf, CubicSpline, Distribution, Exp, Gaussianize, Interval, LeakyRelu, LinearSpline,
     QuadraticSpline, SignedPower, SinhArcsinh, SmoothLeakyRelu, Softplus, Tanh,
 };
-use crate::univariate::{Affine, Scale, Spline, Univariate};
+use crate::univariate::{
+    Additive, Affine, Bernstein, DeepSigmoidal, LogisticMixture, Monotonic, Scale, Spline,
+    SumOfSquares, Univariate,
+};
 use maxlik_tensor::Result;
 use maxlik_tensor::spline::{Knots, RationalQuadratic, Tails};
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,41 @@ pub enum UnivariateConfig {
         /// How the scale is made positive.
         #[serde(default)]
         scale: Scale,
+    },
+    /// A shift.
+    Additive {},
+    /// The log-odds of a mixture of logistics, shifted and scaled (Flow++).
+    LogisticMixture {
+        /// Number of logistics.
+        components: usize,
+    },
+    /// A deep sigmoidal map (neural autoregressive flow).
+    DeepSigmoidal {
+        /// Units of a layer.
+        units: usize,
+        /// Number of layers.
+        layers: usize,
+    },
+    /// A Bernstein polynomial.
+    Bernstein {
+        /// Its degree.
+        degree: usize,
+        /// Half the length of its interval, around zero.
+        bound: f64,
+    },
+    /// A sum-of-squares polynomial.
+    SumOfSquares {
+        /// Number of squares.
+        squares: usize,
+        /// Degree of the polynomials that are squared.
+        degree: usize,
+    },
+    /// The integral of a positive network.
+    Monotonic {
+        /// Hidden units.
+        units: usize,
+        /// Nodes of the quadrature.
+        nodes: usize,
     },
     /// The exponential.
     Exp {},
@@ -115,6 +153,12 @@ impl UnivariateConfig {
     pub fn build(&self) -> Result<Box<dyn Univariate>> {
         Ok(match *self {
             Self::Affine { scale } => Box::new(Affine { scale }),
+            Self::Additive {} => Box::new(Additive),
+            Self::LogisticMixture { components } => Box::new(LogisticMixture::new(components)?),
+            Self::DeepSigmoidal { units, layers } => Box::new(DeepSigmoidal::new(units, layers)?),
+            Self::Bernstein { degree, bound } => Box::new(Bernstein::new(degree, bound)?),
+            Self::SumOfSquares { squares, degree } => Box::new(SumOfSquares::new(squares, degree)?),
+            Self::Monotonic { units, nodes } => Box::new(Monotonic::new(units, nodes)?),
             Self::Exp {} => Box::new(Exp),
             Self::Softplus {} => Box::new(Softplus),
             Self::Tanh {} => Box::new(Tanh),

@@ -27,14 +27,16 @@ const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
 const STEPS: usize = 8;
 
 /// The mixture's logarithms at a point: of `F`, of `1 − F`, and of the density.
-struct Logs {
-    below: Tensor,
-    above: Tensor,
-    density: Tensor,
+#[derive(Debug)]
+pub(crate) struct Logs {
+    pub(crate) below: Tensor,
+    pub(crate) above: Tensor,
+    pub(crate) density: Tensor,
 }
 
 /// The mixture's parameters, `[B, D, K]` each.
-struct Mixture {
+#[derive(Debug)]
+pub(crate) struct Mixture {
     log_weight: Tensor,
     location: Tensor,
     log_scale: Tensor,
@@ -53,17 +55,27 @@ impl Gaussianize {
     }
 
     fn mixture(&self, params: &Tensor) -> Result<Mixture> {
-        let k = self.components;
-        Ok(Mixture {
+        Mixture::new(params, self.components)
+    }
+}
+
+impl Mixture {
+    /// The mixture of `k` logistics with the raw parameters `[B, D, 3k]`: logits, locations,
+    /// log-scales.
+    pub(crate) fn new(params: &Tensor, k: i64) -> Result<Self> {
+        Ok(Self {
             log_weight: params.f_narrow(-1, 0, k)?.f_log_softmax(-1, None::<Kind>)?,
             location: params.f_narrow(-1, k, k)?,
             log_scale: params.f_narrow(-1, 2 * k, k)?,
         })
     }
-}
 
-impl Mixture {
-    fn at(&self, x: &Tensor) -> Result<Logs> {
+    /// Where each component has these log-odds, `[B, D, K]`: the mixture's lie between.
+    pub(crate) fn quantiles(&self, odds: &Tensor) -> Result<Tensor> {
+        Ok(odds.f_unsqueeze(-1)? * self.log_scale.f_exp()? + &self.location)
+    }
+
+    pub(crate) fn at(&self, x: &Tensor) -> Result<Logs> {
         let t = (x.f_unsqueeze(-1)? - &self.location) * (-&self.log_scale).f_exp()?;
         let (below, above) = (t.f_log_sigmoid()?, (-&t).f_log_sigmoid()?);
         let density = &below + &above - &self.log_scale;
@@ -108,7 +120,7 @@ impl Univariate for Gaussianize {
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
         let mixture = self.mixture(params)?;
         let odds = z.f_special_log_ndtr()?.f_sub(&(-z).f_special_log_ndtr()?)?;
-        let quantiles = odds.f_unsqueeze(-1)? * mixture.log_scale.f_exp()? + &mixture.location;
+        let quantiles = mixture.quantiles(&odds)?;
         let last = [-1_i64];
         let (low, high) =
             (quantiles.f_amin(last.as_slice(), false)?, quantiles.f_amax(last.as_slice(), false)?);

@@ -5,7 +5,7 @@ mod cdf;
 mod config;
 mod cubic_spline;
 mod exp;
-mod gaussianize;
+pub(crate) mod gaussianize;
 mod leaky_relu;
 mod linear_spline;
 mod piecewise;

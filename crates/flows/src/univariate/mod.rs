@@ -1,10 +1,21 @@
 //! Elementwise maps whose parameters a network computes: what coupling and autoregressive layers
 //! apply to each coordinate. A map and its conditioner do not know each other.
 
+mod additive;
 mod affine;
+mod bernstein;
+mod mixture;
+mod monotonic;
+mod root;
+mod sos;
 mod spline;
 
+pub use additive::Additive;
 pub use affine::{Affine, Scale};
+pub use bernstein::Bernstein;
+pub use mixture::{DeepSigmoidal, LogisticMixture};
+pub use monotonic::Monotonic;
+pub use sos::SumOfSquares;
 pub use spline::Spline;
 
 use maxlik_model::Mapped;
