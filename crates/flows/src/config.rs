@@ -7,9 +7,9 @@ use crate::linear::{OrthogonalBy, PointwiseBy};
 use crate::residual::{ContractionConfig, ResidualLogDet};
 use crate::univariate::{Affine, Scale, Spline};
 use crate::{
-    ActNorm, Autoregressive, Compose, Coupling, Elementwise, Flow, Inverse, Logit, LuLinear, Mask,
-    Order, Permutation, Reshape, Solve, TarStack, TarflowConfig, UnivariateConfig, linear,
-    residual,
+    ActNorm, Autoregressive, BlockAutoregressive, Compose, Coupling, Elementwise, Flow, Inverse,
+    Logit, LuLinear, Mask, Order, Permutation, Reshape, Solve, TarStack, TarflowConfig,
+    UnivariateConfig, linear, residual,
 };
 use maxlik_model::Bijection;
 use maxlik_nn::{
@@ -131,6 +131,16 @@ pub enum LayerConfig {
         /// How the inverse is found.
         #[serde(default)]
         solve: Solve,
+    },
+    /// A block neural autoregressive flow (BNAF).
+    BlockAutoregressive {
+        /// Which coordinates a coordinate depends on.
+        #[serde(default)]
+        order: Order,
+        /// Hidden units for each coordinate.
+        hidden: i64,
+        /// Number of hidden layers.
+        layers: usize,
     },
     /// Coupling by any elementwise map.
     Coupling {
@@ -280,6 +290,9 @@ impl LayerConfig {
                 Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
+            }
+            Self::BlockAutoregressive { order, hidden, layers } => {
+                Box::new(BlockAutoregressive::new(scope, dims, order, context, *hidden, *layers)?)
             }
             Self::Autoregressive { order, network, map, solve } => Box::new(Autoregressive::new(
                 dims,

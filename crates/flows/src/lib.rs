@@ -43,7 +43,7 @@ pub mod tarflow;
 pub mod univariate;
 
 pub use actnorm::ActNorm;
-pub use autoregressive::{Autoregressive, Order, Solve};
+pub use autoregressive::{Autoregressive, BlockAutoregressive, Order, Solve};
 pub use base::BaseConfig;
 pub use compose::Compose;
 pub use config::{FlowConfig, LayerConfig, NetworkConfig, SplineConfig};

@@ -89,6 +89,22 @@ fn every_univariate_map_fits_in() {
 }
 
 #[test]
+fn block_flows_are_bijections() {
+    let block = |order, hidden, layers| LayerConfig::BlockAutoregressive { order, hidden, layers };
+    let (plain_block, with_context) =
+        (block(Order::Reverse, 3, 1), block(Order::Ranks(vec![2, 0, 1]), 4, 2));
+    let build = |s: &Scope<'_>| plain_block.build(s, 3, None);
+    check_bijection(&Subject::new("BNAF", &build).within(1e-8, 1e-2));
+    let build = |s: &Scope<'_>| with_context.build(s, 3, Some(2));
+    check_bijection(&Subject::new("BNAF, context", &build).within(1e-8, 1e-2));
+    let params = Params::new(4, Kind::Double, Device::Cpu);
+    let message =
+        |layer: LayerConfig| layer.build(&params.root(), 2, None).unwrap_err().to_string();
+    assert!(message(block(Order::Forward, 0, 1)).starts_with("hidden: expected at least one unit"));
+    assert!(message(block(Order::Forward, 2, 0)).starts_with("layers: expected"));
+}
+
+#[test]
 fn maps_start_as_their_documentation_says() {
     let x = normal(5, &[9, 1]) * 2.0;
     for map in [

@@ -1,8 +1,12 @@
 //! The tables of docs/flows.md say under which name a layer is checked: that name is there.
 
 const PAGE: &str = include_str!("../../../docs/flows.md");
-const TESTS: &[&str] =
-    &[include_str!("audio.rs"), include_str!("image.rs"), include_str!("tarflow.rs")];
+const TESTS: &[&str] = &[
+    include_str!("audio.rs"),
+    include_str!("autoregressive.rs"),
+    include_str!("image.rs"),
+    include_str!("tarflow.rs"),
+];
 
 #[test]
 fn every_layer_of_the_tables_is_checked() {

@@ -1,7 +1,7 @@
 //! Affine layers.
 
 use crate::{Init, Scope};
-use maxlik_tensor::Result;
+use maxlik_tensor::{Result, perceptron};
 use tch::Tensor;
 
 /// `x Wᵀ + b`.
@@ -45,6 +45,11 @@ impl Linear {
     /// LibTorch's, for another number of inputs.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.weight, Some(&self.bias))?)
+    }
+
+    /// The layer for the op that runs several as one.
+    pub(crate) fn for_perceptron(&self) -> perceptron::Layer<'_> {
+        perceptron::Layer { weight: &self.weight, bias: &self.bias, mask: None }
     }
 
     /// The weight `[outputs, inputs]`.

@@ -17,6 +17,7 @@ pub use steps::Steps;
 
 use crate::{Init, Network, Scope};
 use maxlik_tensor::masked::Masked;
+use maxlik_tensor::perceptron::{self, Staircase};
 use maxlik_tensor::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -108,7 +109,7 @@ impl MaskedShape {
 pub struct MaskedLinear {
     weight: Tensor,
     bias: Tensor,
-    mask: Tensor,
+    mask: Staircase,
 }
 
 impl MaskedLinear {
@@ -128,7 +129,7 @@ impl MaskedLinear {
         Ok(Self {
             weight: scope.param("weight", &[rows, columns], init)?,
             bias: scope.param("bias", &[rows], init)?,
-            mask: mask.f_to_kind(scope.kind())?.f_to_device(scope.device())?,
+            mask: Staircase::new(&mask.f_to_kind(scope.kind())?.f_to_device(scope.device())?)?,
         })
     }
 
@@ -137,7 +138,11 @@ impl MaskedLinear {
     /// # Errors
     /// LibTorch's, for another number of inputs.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_linear(&self.weight.f_mul(&self.mask)?, Some(&self.bias))?)
+        Ok(x.f_linear(&self.weight.f_mul(self.mask.mask())?, Some(&self.bias))?)
+    }
+
+    fn for_perceptron(&self) -> perceptron::Layer<'_> {
+        perceptron::Layer { weight: &self.weight, bias: &self.bias, mask: Some(&self.mask) }
     }
 
     /// The weight as it is trained, `[outputs, inputs]`: entries outside the mask have no effect.
@@ -147,7 +152,7 @@ impl MaskedLinear {
 
     /// One where the weight counts, zero elsewhere, `[outputs, inputs]`.
     pub fn mask(&self) -> &Tensor {
-        &self.mask
+        self.mask.mask()
     }
 
     /// The bias `[outputs]`.

@@ -2,7 +2,7 @@
 
 use crate::network::join;
 use crate::{Activation, Dropout, Init, Linear, Network, Scope};
-use maxlik_tensor::Result;
+use maxlik_tensor::{Result, perceptron};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -93,6 +93,11 @@ impl Mlp {
 impl Network for Mlp {
     fn forward(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let mut x = join(x, context)?;
+        if self.activation == Activation::Relu && !self.dropout.is_active() && x.dim() == 2 {
+            let layers: Vec<perceptron::Layer<'_>> =
+                self.layers.iter().map(Linear::for_perceptron).collect();
+            return perceptron::rectified(&x, &layers);
+        }
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x = self.dropout.forward(&self.activation.apply(&x)?)?;

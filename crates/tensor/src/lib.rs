@@ -31,6 +31,7 @@ pub mod host;
 mod kernels;
 pub mod logdet;
 pub mod masked;
+pub mod perceptron;
 pub mod safe;
 mod seed;
 pub mod spline;

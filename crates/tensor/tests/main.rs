@@ -10,6 +10,7 @@ mod logdet_convolution;
 mod logdet_residual;
 mod logdet_structured;
 mod masked;
+mod perceptron;
 mod safe;
 mod spline;
 mod trace;

@@ -1,8 +1,10 @@
 //! Autoregressive layers.
 
+mod block;
 mod order;
 mod solve;
 
+pub use block::BlockAutoregressive;
 pub use order::Order;
 pub use solve::Solve;
 

@@ -6,7 +6,7 @@ mod affine;
 mod bernstein;
 mod mixture;
 mod monotonic;
-mod root;
+pub(crate) mod root;
 mod sos;
 mod spline;
 

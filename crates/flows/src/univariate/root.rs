@@ -7,13 +7,13 @@ use tch::{Kind, Tensor};
 
 /// An increasing function at a point: value and logarithm of the slope, elementwise.
 #[derive(Debug)]
-pub(super) struct At {
-    pub(super) value: Tensor,
-    pub(super) log_slope: Tensor,
+pub(crate) struct At {
+    pub(crate) value: Tensor,
+    pub(crate) log_slope: Tensor,
 }
 
 /// Value and summed log-derivative of `f` at `x`.
-pub(super) fn forward(x: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<Mapped> {
+pub(crate) fn forward(x: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<Mapped> {
     let At { value, log_slope } = f(x)?;
     Ok(Mapped { value, log_det: sum(&log_slope)? })
 }
@@ -23,7 +23,7 @@ pub(super) fn forward(x: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<M
 ///
 /// # Errors
 /// [`Error::NotConverged`] where `f` does not reach `z`, and those of `f`.
-pub(super) fn inverse(z: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<Mapped> {
+pub(crate) fn inverse(z: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<Mapped> {
     let root = solve(z, &f)?;
     let value = polish(&root, |x| {
         let at = f(x)?;
@@ -33,7 +33,7 @@ pub(super) fn inverse(z: &Tensor, f: impl Fn(&Tensor) -> Result<At>) -> Result<M
     Ok(Mapped { value, log_det })
 }
 
-pub(super) fn sum(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn sum(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_sum_dim_intlist([-1_i64].as_slice(), false, None::<Kind>)?)
 }
 

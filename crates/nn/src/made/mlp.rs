@@ -5,7 +5,7 @@ use super::{MaskedLinear, MaskedNetwork, MaskedShape, Steps, counts, rows_by_ran
 use crate::network::join;
 use crate::{Activation, Dropout, MlpConfig, Network, Scope};
 use maxlik_tensor::masked::{self, Masked, Nonlinearity};
-use maxlik_tensor::{Error, Result};
+use maxlik_tensor::{Error, Result, perceptron};
 use tch::Tensor;
 
 /// Masked linear layers with a nonlinearity between them (Germain et al. 2015, arXiv:1502.03509); the
@@ -75,6 +75,11 @@ impl MaskedMlp {
 impl Network for MaskedMlp {
     fn forward(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let mut x = join(x, context)?;
+        if self.activation == Activation::Relu && !self.dropout.is_active() {
+            let layers: Vec<perceptron::Layer<'_>> =
+                self.layers.iter().map(MaskedLinear::for_perceptron).collect();
+            return perceptron::rectified(&x, &layers);
+        }
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x = self.dropout.forward(&self.activation.apply(&x)?)?;

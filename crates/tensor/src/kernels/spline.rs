@@ -439,12 +439,19 @@ impl<T: Real> TileMap<T> for Kernel<T> {
 /// Softmax over the rows of `raw` after the soft clip `u / (1 + |c u|)`.
 #[inline(always)]
 fn softmax<T: Real>(raw: &[Lanes<T>], clip: T, out: &mut [Lanes<T>]) {
+    if clip == T::ZERO {
+        out.copy_from_slice(raw);
+    } else {
+        for (u, p) in raw.iter().zip(out.iter_mut()) {
+            for l in 0..LANES {
+                p[l] = u[l] / (T::ONE + (u[l] * clip).abs());
+            }
+        }
+    }
     let mut top = fill(T::of(-1e30));
-    for (u, p) in raw.iter().zip(out.iter_mut()) {
+    for p in out.iter() {
         for l in 0..LANES {
-            let clipped = u[l] / (T::ONE + (u[l] * clip).abs());
-            p[l] = clipped;
-            top[l] = if clipped > top[l] { clipped } else { top[l] };
+            top[l] = if p[l] > top[l] { p[l] } else { top[l] };
         }
     }
     let mut total = fill(T::ZERO);
@@ -491,9 +498,13 @@ fn softmax_adjoint<T: Real>(
     }
     for k in 0..bins {
         for l in 0..LANES {
-            let clipped = T::ONE + (raw[k][l] * clip).abs();
             let grad = scale * soft[k][l] * (cotangent(k, l) - mean[l]);
-            raw[k][l] = grad / (clipped * clipped);
+            if clip == T::ZERO {
+                raw[k][l] = grad;
+            } else {
+                let clipped = T::ONE + (raw[k][l] * clip).abs();
+                raw[k][l] = grad / (clipped * clipped);
+            }
         }
     }
 }
