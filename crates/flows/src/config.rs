@@ -1,78 +1,24 @@
 //! Flows from configuration: every layer and base as data.
 
-use crate::base::BaseConfig;
-use crate::elementwise::Ends;
+mod flow;
+mod network;
+
+pub use flow::FlowConfig;
+pub use network::{NetworkConfig, SplineConfig};
+
 use crate::image::{Centre, GlowConfig, Patchify};
 use crate::linear::{OrthogonalBy, PointwiseBy};
 use crate::residual::{ContractionConfig, ResidualLogDet};
-use crate::univariate::{Affine, Scale, Spline};
+use crate::univariate::{Affine, Scale};
 use crate::{
-    ActNorm, Autoregressive, BlockAutoregressive, Compose, Coupling, Elementwise, Flow, Inverse,
-    Logit, LuLinear, Mask, Order, Permutation, Reshape, Solve, TarStack, TarflowConfig,
-    UnivariateConfig, linear, residual,
+    ActNorm, Autoregressive, BlockAutoregressive, Compose, Coupling, Elementwise, Inverse, Logit,
+    LuLinear, Mask, Order, Permutation, Reshape, Solve, TarStack, TarflowConfig, UnivariateConfig,
+    linear, residual,
 };
 use maxlik_model::Bijection;
-use maxlik_nn::{
-    MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Mlp, MlpConfig, Network,
-    ResidualConfig, ResidualNet, Scope,
-};
-use maxlik_tensor::spline::{Knots, RationalQuadratic, Tails};
-use maxlik_tensor::{Error, Result};
+use maxlik_nn::Scope;
+use maxlik_tensor::Result;
 use serde::{Deserialize, Serialize};
-
-/// The network of a coupling layer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum NetworkConfig {
-    /// A multi-layer perceptron.
-    Mlp(MlpConfig),
-    /// A residual network.
-    Residual(ResidualConfig),
-}
-
-impl Default for NetworkConfig {
-    fn default() -> Self {
-        Self::Mlp(MlpConfig::default())
-    }
-}
-
-/// A rational-quadratic spline.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SplineConfig {
-    /// Number of bins.
-    pub bins: usize,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
-    /// Whether the interval is the whole domain, with free slopes at its ends; otherwise the spline
-    /// goes on as the identity.
-    pub bounded: bool,
-}
-
-impl Default for SplineConfig {
-    fn default() -> Self {
-        Self { bins: 8, low: -5.0, high: 5.0, bounded: false }
-    }
-}
-
-impl SplineConfig {
-    /// The spline, checked.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for numbers that do not make a spline.
-    pub fn spline(&self) -> Result<Spline> {
-        let shape = RationalQuadratic {
-            bins: self.bins,
-            interval: (self.low, self.high),
-            tails: if self.bounded { Tails::Bounded } else { Tails::Linear },
-            knots: Knots::Softmax { min_width: 1e-3, min_height: 1e-3, min_derivative: 1e-3 },
-        };
-        shape.check()?;
-        Ok(Spline { shape })
-    }
-}
 
 /// One layer of a stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -380,141 +326,4 @@ fn flat(dims: i64, layer: Box<dyn Bijection>) -> Result<Box<dyn Bijection>> {
     let before = Reshape::new(&[dims], layer.domain())?;
     let after = Reshape::new(layer.codomain(), &[dims])?;
     Ok(Box::new(Compose::new(vec![Box::new(before), layer, Box::new(after)])?))
-}
-
-impl NetworkConfig {
-    /// Builds the network.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
-    pub fn build(
-        &self,
-        scope: &Scope<'_>,
-        inputs: i64,
-        context: i64,
-        outputs: i64,
-    ) -> Result<Box<dyn Network>> {
-        Ok(match self {
-            Self::Mlp(config) => Box::new(Mlp::new(scope, inputs, context, outputs, config)?),
-            Self::Residual(config) => {
-                Box::new(ResidualNet::new(scope, inputs, context, outputs, config)?)
-            }
-        })
-    }
-
-    /// Builds its masked form, for autoregressive layers.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
-    pub fn build_masked(
-        &self,
-        scope: &Scope<'_>,
-        shape: &MaskedShape,
-    ) -> Result<Box<dyn MaskedNetwork>> {
-        Ok(match self {
-            Self::Mlp(config) => Box::new(MaskedMlp::new(scope, shape, config)?),
-            Self::Residual(config) => Box::new(MaskedResidualNet::new(scope, shape, config)?),
-        })
-    }
-}
-
-/// A flow: layers in the order in which data pass them, and a base.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FlowConfig {
-    /// The layers.
-    pub layers: Vec<LayerConfig>,
-    /// The base.
-    #[serde(default)]
-    pub base: BaseConfig,
-}
-
-impl FlowConfig {
-    /// RealNVP (Dinh et al. 2017): affine couplings over alternating coordinates, each after
-    /// activation normalisation.
-    #[must_use]
-    pub fn realnvp(layers: usize, network: &NetworkConfig) -> Self {
-        let layers = (0..layers).flat_map(|i| {
-            let (mask, network, scale) = (Mask::alternating(i), network.clone(), Scale::default());
-            [LayerConfig::Actnorm {}, LayerConfig::AffineCoupling { mask, network, scale }]
-        });
-        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
-    }
-
-    /// The masked autoregressive flow (Papamakarios et al. 2017): affine autoregressive layers of
-    /// alternating order, each after activation normalisation.
-    #[must_use]
-    pub fn maf(layers: usize, network: &NetworkConfig) -> Self {
-        Self::autoregressive(layers, network, UnivariateConfig::Affine { scale: Scale::default() })
-    }
-
-    /// The autoregressive neural spline flow (Durkan et al. 2019).
-    #[must_use]
-    pub fn spline_autoregressive(
-        layers: usize,
-        network: &NetworkConfig,
-        spline: SplineConfig,
-    ) -> Self {
-        let SplineConfig { bins, low, high, bounded } = spline;
-        let ends = if bounded { Ends::Bounded } else { Ends::Linear };
-        let map = UnivariateConfig::RationalQuadratic { bins, low, high, ends };
-        Self::autoregressive(layers, network, map)
-    }
-
-    /// Autoregressive layers of alternating order with any elementwise map, each after activation
-    /// normalisation.
-    #[must_use]
-    pub fn autoregressive(layers: usize, network: &NetworkConfig, map: UnivariateConfig) -> Self {
-        let layers = (0..layers).flat_map(|i| {
-            let layer = LayerConfig::Autoregressive {
-                order: Order::alternating(i),
-                network: network.clone(),
-                map,
-                solve: Solve::default(),
-            };
-            [LayerConfig::Actnorm {}, layer]
-        });
-        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
-    }
-
-    /// The neural spline flow with coupling layers (Durkan et al. 2019): before each spline coupling
-    /// an LU-linear layer; activation normalisation first.
-    #[must_use]
-    pub fn spline_coupling(layers: usize, network: &NetworkConfig, spline: SplineConfig) -> Self {
-        let stack = (0..layers).flat_map(|i| {
-            let (mask, network) = (Mask::alternating(i), network.clone());
-            [LayerConfig::LuLinear {}, LayerConfig::SplineCoupling { mask, network, spline }]
-        });
-        let layers =
-            std::iter::once(LayerConfig::Actnorm {}).chain(stack).chain([LayerConfig::LuLinear {}]);
-        Self { layers: layers.collect(), base: BaseConfig::Normal {} }
-    }
-
-    /// Builds the flow on `[dims]`, after `before` (preprocessing on the data side).
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the layer and what is wrong with it.
-    pub fn build(
-        &self,
-        scope: &Scope<'_>,
-        dims: i64,
-        context: Option<i64>,
-        before: Vec<Box<dyn Bijection>>,
-    ) -> Result<Flow> {
-        let mut layers = before;
-        for (i, layer) in self.layers.iter().enumerate() {
-            let built =
-                layer.build(&scope.sub("layers").sub(i), dims, context).map_err(|e| match e {
-                    Error::Config { field, why } => {
-                        Error::config(format!("layers.{i}.{field}"), why)
-                    }
-                    other => other,
-                })?;
-            layers.push(built);
-        }
-        Flow::new(
-            Box::new(Compose::new(layers)?),
-            self.base.build(&scope.sub("base"), dims, context)?,
-        )
-    }
 }

@@ -5,4 +5,5 @@ pub(crate) mod affine;
 pub(crate) mod masked;
 pub(crate) mod real;
 pub(crate) mod simd;
+mod softmax;
 pub(crate) mod spline;
