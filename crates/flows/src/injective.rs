@@ -50,7 +50,7 @@ impl InjectiveConfig {
             context,
             encoder,
             decoder,
-            self.base.build(&scope.sub("base"), latent, None)?,
+            self.base.build(&scope.sub("base"), latent, context)?,
         )
     }
 }
@@ -73,10 +73,11 @@ pub struct Injective {
 }
 
 impl Injective {
-    /// The density of data `[dims]`; both networks see the context appended, where there is one.
+    /// The density of data `[dims]`; both networks see the context appended, where there is one, and
+    /// the base where it takes one.
     ///
     /// # Errors
-    /// [`Error::Config`] for a base on other than vectors, or one with a context.
+    /// [`Error::Config`] for a base on other than vectors, or one with another context.
     pub fn new(
         dims: i64,
         context: Option<i64>,
@@ -84,11 +85,18 @@ impl Injective {
         decoder: Box<dyn Network>,
         base: Box<dyn Density>,
     ) -> Result<Self> {
-        if base.event_shape().len() != 1 || base.context_shape().is_some() {
-            let why = "expected a density of vectors without a context";
+        let context = context.map(|size| [size]);
+        let given = context.as_ref().map(<[i64; 1]>::as_slice);
+        let other = base.context_shape().is_some() && base.context_shape() != given;
+        if base.event_shape().len() != 1 || other {
+            let why = "expected a density of vectors, with the same context or none";
             return Err(Error::config("base", why));
         }
-        Ok(Self { shape: [dims], context: context.map(|size| [size]), encoder, decoder, base })
+        Ok(Self { shape: [dims], context, encoder, decoder, base })
+    }
+
+    fn for_base<'c>(&self, context: Option<&'c Tensor>) -> Option<&'c Tensor> {
+        self.base.context_shape().and(context)
     }
 
     /// `f(x)`: `[B, D] → [B, d]`.
@@ -180,7 +188,11 @@ impl Injective {
             let all = Tensor::f_stack(&each.collect::<Result<Vec<_>>>()?, 0)?;
             Ok(all.f_mean_dim([0_i64].as_slice(), false, None::<Kind>)?)
         })?;
-        Ok(self.base.log_density(&z, None)?.f_detach()?.f_sub(&(log_det * 0.5))?)
+        Ok(self
+            .base
+            .log_density(&z, self.for_base(context))?
+            .f_detach()?
+            .f_sub(&(log_det * 0.5))?)
     }
 }
 
@@ -236,10 +248,10 @@ impl Density for Injective {
         let jacobian = self.decoder_jacobian(&z, context)?;
         let gram = jacobian.f_transpose(1, 2)?.f_matmul(&jacobian)?;
         let log_det = logdet::positive_definite(&gram)?;
-        Ok(self.base.log_density(&z, None)?.f_sub(&(log_det * 0.5))?)
+        Ok(self.base.log_density(&z, self.for_base(context))?.f_sub(&(log_det * 0.5))?)
     }
 
     fn draw(&self, count: i64, context: Option<&Tensor>) -> Result<Tensor> {
-        self.decode(&self.base.draw(count, None)?, context)
+        self.decode(&self.base.draw(count, self.for_base(context))?, context)
     }
 }
