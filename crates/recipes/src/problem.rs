@@ -1,11 +1,13 @@
 //! Data ready for a model: parts, units, and what is known of the truth.
 
-use crate::config::DataConfig;
+use crate::config::{DataConfig, UciSet};
 use anyhow::{Context, Result, bail};
+use maxlik_data::table::uci;
 use maxlik_data::toy::{Toy, ToyDensity};
 use maxlik_data::{
     Dataset, OnConstant, Partition, RandomShift, Split, Standardizer, Table, digits,
 };
+use std::path::Path;
 
 /// What kind of data a run is about, for evaluation, samples and pictures.
 #[derive(Debug)]
@@ -57,7 +59,22 @@ impl Problem {
                 let constant = if *drop_constant { OnConstant::Drop } else { OnConstant::Refuse };
                 Self::table(&data, &split, constant)
             }
+            DataConfig::Uci { set, path } => Self::uci(*set, path, seed),
         }
+    }
+
+    fn uci(set: UciSet, path: &Path, seed: u64) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            bail!("data.path: where are the raw data? Name them with --set data.path=PATH");
+        }
+        let parts = match set {
+            UciSet::Power => uci::power(path)?.parts,
+            UciSet::Gas => uci::gas(path, seed)?.parts,
+            UciSet::Hepmass => uci::hepmass(path, uci::HepmassRows::All)?.parts,
+            UciSet::Miniboone => uci::miniboone(path)?.parts,
+            UciSet::Bsds300 => uci::bsds300(path)?,
+        };
+        Ok(Self { parts, subject: Subject::Table, levels: None, scale: None, augmentation: None })
     }
 
     fn digits(shift: usize) -> Result<Self> {

@@ -70,7 +70,9 @@ proptest! {
         let run = |x: &Tensor, p: &Tensor| if inverse { spec.inverse(x, p) } else { spec.forward(x, p) }.unwrap();
         let params = params * 0.3;
         let (exact, single) = (run(&x, &params), run(&x.to_kind(Kind::Float), &params.to_kind(Kind::Float)));
-        prop_assert!(distance(&exact.value, &single.value) < 2e-5);
+        // Rounding of the input grows with the slope.
+        let slope = exact.log_det.abs().max().double_value(&[]).exp();
+        prop_assert!(distance(&exact.value, &single.value) < 1e-5 * (1.0 + slope));
         prop_assert!(distance(&exact.log_det, &single.log_det) < 1e-3);
         for (exact, single) in gradients(&x, &params, run).iter()
             .zip(&gradients(&x.to_kind(Kind::Float), &params.to_kind(Kind::Float), run)) {
