@@ -9,9 +9,12 @@ mod events;
 mod flows;
 mod gradients;
 mod implicit;
+mod manifolds;
 mod multistep;
 mod order;
 mod problems;
+mod restore;
+mod sde;
 
 use tch::{Kind, Tensor, kind::DOUBLE_CPU};
 

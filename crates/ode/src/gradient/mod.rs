@@ -186,7 +186,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Adds what was found to running sums.
-fn accumulate(sums: &mut [Option<Tensor>], found: Vec<Option<Tensor>>) -> Result<()> {
+pub(crate) fn accumulate(sums: &mut [Option<Tensor>], found: Vec<Option<Tensor>>) -> Result<()> {
     for (sum, found) in sums.iter_mut().zip(found) {
         *sum = match (sum.take(), found) {
             (Some(sum), Some(found)) => Some(sum.f_add(&found)?),
