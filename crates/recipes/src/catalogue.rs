@@ -24,6 +24,16 @@ pub const RECIPES: &[Entry] = &[
         text: include_str!("../recipes/digits.toml"),
     },
     Entry {
+        name: "glow-digits",
+        about: "Glow on the same digits: two scales, 1×1 convolutions, learned prior",
+        text: include_str!("../recipes/glow-digits.toml"),
+    },
+    Entry {
+        name: "tarflow-digits",
+        about: "TARFlow on the same digits: transformer blocks over patches in alternating order",
+        text: include_str!("../recipes/tarflow-digits.toml"),
+    },
+    Entry {
         name: "toy",
         about: "a density on the plane (data.name), beside the true one",
         text: include_str!("../recipes/toy.toml"),

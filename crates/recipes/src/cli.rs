@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{self, Training};
+use crate::commands::{self, Reproduction, Training};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -63,7 +63,24 @@ enum Command {
         #[arg(long, default_value = "cpu")]
         device: String,
     },
-    /// List the recipes.
+    /// Run the experiments that decide whether published systems are reproduced.
+    Reproduce {
+        /// Systems by name (see `systems`).
+        names: Vec<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+        /// Number of seeds.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// Folder for pictures and sounds.
+        #[arg(long, default_value = "runs/reproduce")]
+        out: PathBuf,
+        /// Write all results to this file.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// List the recipes and the published systems.
     Systems,
 }
 
@@ -83,6 +100,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             commands::sample(run, *count, *seed, device)?;
         }
         Command::Report { run, device } => commands::report(run, device)?,
+        Command::Reproduce { names, all, seeds, out, json } => {
+            let (all, seeds, json) = (*all, *seeds, json.as_deref());
+            return commands::reproduce(&Reproduction { names, all, seeds, out, json });
+        }
         Command::Systems => commands::systems(),
     }
     Ok(0)

@@ -2,12 +2,14 @@
 
 mod eval;
 mod report;
+mod reproduce;
 mod sample;
 mod systems;
 mod train;
 
 pub use eval::eval;
 pub use report::report;
+pub use reproduce::{Reproduction, reproduce, reproduce_among};
 pub use sample::sample;
 pub use systems::systems;
 pub use train::{Training, train};

@@ -23,3 +23,4 @@ pub mod pictures;
 pub mod plane;
 pub mod problem;
 pub mod samples;
+pub mod systems;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod errors;
+mod reproduce;
 mod runs;
 
 use std::path::Path;

@@ -33,7 +33,7 @@ fn every_recipe_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = format!("data.path={}", table(folder.path()));
     let listed = ok(folder.path(), &["systems"]);
-    for line in listed.lines() {
+    for line in listed.lines().filter(|line| !line.contains("reproduce:")) {
         let name = line.split_whitespace().next().unwrap();
         let mut arguments =
             vec!["train", name, "--out", name, "--set", "optim.steps=6", "--set", "optim.batch=32"];
