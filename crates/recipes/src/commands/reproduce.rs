@@ -183,7 +183,9 @@ fn print(outcome: &Outcome) {
             .map_or_else(String::new, |b| format!("; {}: {:.4}", b.name, b.mean));
         say!(
             "       accepted: {}; result: {:.4}, spread {:.4}{baseline}",
-            line.claim, line.mean, line.spread
+            line.claim,
+            line.mean,
+            line.spread
         );
     }
     say!("  {} seeds, {:.0} s", outcome.seeds, outcome.seconds);
