@@ -59,3 +59,10 @@ impl<T> DerefMut for Aligned<T> {
         &mut self.data[self.start..self.start + self.len]
     }
 }
+
+/// How many tasks of `work` operations each one thread should take at least, so that what it does
+/// is worth waking it.
+pub(crate) fn worth_a_thread(work: usize) -> usize {
+    const OPERATIONS: usize = 1 << 18;
+    OPERATIONS.div_ceil(work.max(1))
+}

@@ -143,10 +143,11 @@ pub(crate) fn check_clouds<F: Real>(
     Ok(())
 }
 
+/// Squares, their sums over coordinates and differences of potentials stay finite up to here.
+const LARGEST: f64 = 1e140;
+
 /// Fails on the first value that is not finite, or so large that its square is not.
 pub(crate) fn finite<F: Real>(what: &'static str, values: ArrayView2<'_, F>) -> Result<()> {
-    /// Squares, their sums over coordinates and differences of potentials stay finite up to here.
-    const LARGEST: f64 = 1e140;
     let fine = |x: &F| x.to_f64().abs() <= LARGEST;
     for row in values.rows() {
         // Without an early end the loop over a row becomes vector code.

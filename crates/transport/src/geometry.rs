@@ -3,7 +3,7 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::buffer::{Aligned, padded};
+use crate::buffer::{Aligned, padded, worth_a_thread};
 use crate::kernel::line::Near;
 use crate::kernel::rows::{Distances, FEW, Panels};
 use crate::kernel::{Best, Frontier, Relax, best_two, squared};
@@ -101,6 +101,17 @@ impl Geometry<'_> {
             Self::Matrix(matrix) => matrix.at(i, j),
             Self::Cloud(cloud) => cloud.cost(arch, i, j),
         }
+    }
+
+    /// Target potentials with the translation t of the clouds put in (`sign` 1) or out (-1):
+    /// |x − y − t|² = |x − y|² − 2 t·x + 2 t·y + |t|².
+    pub(crate) fn shifted(&self, potentials: &[f64], sign: f64) -> Vec<f64> {
+        let Self::Cloud(cloud) = self else {
+            return potentials.to_vec();
+        };
+        let points = cloud.y.chunks_exact(cloud.dimension);
+        let dot = points.map(|y| y.iter().zip(&cloud.shift).map(|(y, t)| y * t).sum::<f64>());
+        potentials.iter().zip(dot).map(|(v, dot)| v + sign * 2.0 * dot).collect()
     }
 
     /// Rows computed when they are asked for.
@@ -275,7 +286,11 @@ impl<'a, T: Real> Rows<'a, T> {
         let stride = self.stride();
         store.resize(count * stride);
         let rows = store.par_chunks_mut(TILE * stride).enumerate();
-        rows.for_each(|(tile, out)| {
+        let work = match self {
+            Self::Cloud { dimension, .. } => 2 * dimension,
+            _ => 1,
+        };
+        rows.with_min_len(worth_a_thread(TILE * stride * work)).for_each(|(tile, out)| {
             let first = tile * TILE;
             let range = first..first + out.len() / stride;
             match self {

@@ -31,9 +31,26 @@ impl Masses {
         }
     }
 
+    /// Equal masses, one in all on each side.
+    pub(crate) fn uniform(sources: usize, targets: usize) -> Result<Self> {
+        for (what, points) in [("source", sources), ("target", targets)] {
+            if points == 0 {
+                return Err(Error::Empty { what });
+            }
+        }
+        let equal = |points: usize| vec![(points as f64).recip(); points];
+        Ok(Self { source: equal(sources), target: equal(targets) })
+    }
+
     /// Total of each side.
     pub(crate) fn totals(&self) -> (f64, f64) {
         (self.source.iter().sum(), self.target.iter().sum())
+    }
+
+    /// Whether both sides have as many points, all of the same mass.
+    pub(crate) fn all_equal(&self) -> bool {
+        let equal = |masses: &[f64]| masses.iter().all(|&mass| mass == masses[0]);
+        self.source.len() == self.target.len() && equal(&self.source) && equal(&self.target)
     }
 
     /// Fails unless the totals agree to the digits of `F`; then gives the target the source's total.

@@ -4,18 +4,10 @@ use maxlik_transport::{Assignment, AssignmentOptions, AssignmentSolver, Cost, Er
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-use crate::common::{Shape, brute_force, check_assignment, clouds, normal, shapes};
+use crate::common::{Shape, brute_force, check_assignment, clouds, normal, rounding, shapes};
 
 fn solve(cost: &Cost<'_, f64>) -> Assignment {
     assignment(cost, &AssignmentOptions::default()).unwrap()
-}
-
-/// What potentials as large as the costs may lose to rounding, in all.
-fn rounding(cost: &Cost<'_, f64>) -> f64 {
-    let (n, m) = cost.shape();
-    let largest = (0..n).flat_map(|i| (0..m).map(move |j| (i, j)));
-    let largest = largest.map(|(i, j)| cost.get(i, j).unwrap().abs()).fold(0.0, f64::max);
-    16.0 * n as f64 * f64::EPSILON * largest
 }
 
 proptest! {

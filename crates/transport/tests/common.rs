@@ -1,7 +1,7 @@
 //! Clouds, brute force and certificates.
 
-use maxlik_transport::{Assignment, Cost};
-use ndarray::Array2;
+use maxlik_transport::{Assignment, Cost, Plan, Potentials};
+use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use rand::Rng;
 use rand::SeedableRng;
@@ -106,6 +106,14 @@ pub(crate) fn clouds(
     (x, y)
 }
 
+/// What potentials as large as the costs may lose to rounding, in all.
+pub(crate) fn rounding(cost: &Cost<'_, f64>) -> f64 {
+    let (n, m) = cost.shape();
+    let pairs = (0..n).flat_map(|i| (0..m).map(move |j| (i, j)));
+    let largest = pairs.map(|(i, j)| cost.get(i, j).unwrap().abs()).fold(0.0, f64::max);
+    16.0 * n as f64 * f64::EPSILON * largest
+}
+
 /// Sums to about twice the digits, so that certificates measure the solver and not the sum.
 pub(crate) fn exact_sum(values: impl IntoIterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0);
@@ -174,5 +182,53 @@ pub(crate) fn check_assignment(cost: &Cost<'_, f64>, found: &Assignment, scale: 
                 used[j]
             );
         }
+    }
+}
+
+/// Masses that are far from equal, some of them zero, of total one.
+pub(crate) fn masses(points: usize, seed: u64) -> Array1<f64> {
+    let mut rng = rng(seed);
+    let mut masses = Array1::from_shape_simple_fn(points, || {
+        if rng.random_bool(0.1) { 0.0 } else { f64::from(rng.random_range(1..=50_u32)) }
+    });
+    masses[0] += 1.0;
+    let total = masses.sum();
+    masses / total
+}
+
+/// Checks marginals, cost and the duality certificate of a plan.
+#[track_caller]
+pub(crate) fn check_plan(
+    a: &Array1<f64>,
+    b: &Array1<f64>,
+    cost: &Cost<'_, f64>,
+    plan: &Plan,
+    scale: f64,
+) {
+    let (mut left_a, mut left_b) = (a.clone(), b.clone());
+    for flow in &plan.flows {
+        assert!(flow.mass > 0.0);
+        left_a[flow.source] -= flow.mass;
+        left_b[flow.target] -= flow.mass;
+    }
+    for left in left_a.iter().chain(&left_b) {
+        assert!(left.abs() < 1e-14, "a marginal is off by {left}");
+    }
+    assert!(plan.flows.len() < a.len() + b.len(), "{} flows are no basis", plan.flows.len());
+    let paid = exact_sum(plan.flows.iter().map(|f| f.mass * cost.get(f.source, f.target).unwrap()));
+    assert!((paid - plan.cost).abs() <= 1e-12 * paid.abs() + scale * 1e-3);
+    let Potentials { source: u, target: v } = &plan.potentials;
+    let least = |i: usize| {
+        (0..b.len()).map(|j| cost.get(i, j).unwrap() - v[j]).fold(f64::INFINITY, f64::min)
+    };
+    let bound =
+        exact_sum((0..a.len()).map(|i| a[i] * least(i)).chain((0..b.len()).map(|j| b[j] * v[j])));
+    assert!((paid - bound).abs() <= 1e-9 * paid.abs() + scale, "pays {paid}, bound {bound}");
+    for (i, u) in u.iter().enumerate() {
+        assert!(
+            *u <= least(i) + scale * a.len() as f64,
+            "potential {u} of source {i} exceeds {}",
+            least(i)
+        );
     }
 }

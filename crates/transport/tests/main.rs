@@ -4,3 +4,7 @@
 
 mod assignment;
 mod common;
+mod distances;
+mod emd;
+mod golden;
+mod sinkhorn;

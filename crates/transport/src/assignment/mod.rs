@@ -9,9 +9,11 @@ mod search;
 mod single;
 mod solve;
 
+use ndarray::{ArrayView1, Axis};
+
 use self::solve::solve;
 use crate::buffer::Aligned;
-use crate::cost::Cost;
+use crate::cost::{Cost, finite};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::real::Real;
@@ -110,7 +112,7 @@ impl AssignmentSolver {
         let start = match options.warm_start {
             Some(potentials) => {
                 check_potentials(potentials, targets)?;
-                square.then(|| shifted(&geometry, potentials, -1.0))
+                square.then(|| geometry.shifted(potentials, -1.0))
             }
             None => None,
         };
@@ -126,7 +128,8 @@ struct Solved {
     price: Vec<f64>,
 }
 
-fn check_potentials(potentials: &[f64], targets: usize) -> Result<()> {
+/// Checks target potentials to start from.
+pub(crate) fn check_potentials(potentials: &[f64], targets: usize) -> Result<()> {
     if potentials.len() != targets {
         return Err(Error::shape(
             "warm_start",
@@ -134,27 +137,13 @@ fn check_potentials(potentials: &[f64], targets: usize) -> Result<()> {
             potentials.len().to_string(),
         ));
     }
-    match potentials.iter().find(|v| !v.is_finite()) {
-        Some(&got) => Err(Error::NonFinite { what: "warm_start", got }),
-        None => Ok(()),
-    }
-}
-
-/// Target potentials with the translation t of the clouds put in (`sign` 1) or out (-1):
-/// |x − y − t|² = |x − y|² − 2 t·x + 2 t·y + |t|².
-fn shifted(geometry: &Geometry<'_>, potentials: &[f64], sign: f64) -> Vec<f64> {
-    let Geometry::Cloud(cloud) = geometry else {
-        return potentials.to_vec();
-    };
-    let points = cloud.y.chunks_exact(cloud.dimension);
-    let dot = points.map(|y| y.iter().zip(&cloud.shift).map(|(y, t)| y * t).sum::<f64>());
-    potentials.iter().zip(dot).map(|(v, dot)| v + sign * 2.0 * dot).collect()
+    finite("warm_start", ArrayView1::from(potentials).insert_axis(Axis(0)))
 }
 
 fn report<F: Real>(cost: &Cost<'_, F>, geometry: &Geometry<'_>, solved: &Solved) -> Assignment {
     let permutation: Vec<usize> = solved.target_of.iter().map(|&j| j as usize).collect();
     let paid: Vec<f64> = permutation.iter().enumerate().map(|(i, &j)| cost.at(i, j)).collect();
-    let target = shifted(geometry, &solved.price, 1.0);
+    let target = geometry.shifted(&solved.price, 1.0);
     let source = paid.iter().zip(&permutation).map(|(c, &j)| c - target[j]).collect();
     Assignment { cost: paid.iter().sum(), permutation, potentials: Potentials { source, target } }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
+use crate::buffer::worth_a_thread;
+
 use super::filter::{Filter, Scratch};
 use super::search::{NONE, Search};
 
@@ -86,7 +88,11 @@ impl<'a, 'g> Polish<'a, 'g> {
                 |&target: &u32| filter.reduced(&search.price, source, target as usize) < value;
             scratch.near.iter().any(cheaper).then_some(source as u32)
         };
-        let sources = search.target_of.par_iter().enumerate().with_min_len(64);
+        let sources = search
+            .target_of
+            .par_iter()
+            .enumerate()
+            .with_min_len(worth_a_thread(4 * search.targets));
         sources.map_init(Scratch::default, prefers).flatten_iter().collect()
     }
 

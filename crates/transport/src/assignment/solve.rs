@@ -8,7 +8,7 @@ use super::polish::Polish;
 use super::search::Search;
 use super::single::Scaled;
 use super::{AssignmentSolver, Solved};
-use crate::buffer::{Aligned, padded};
+use crate::buffer::{Aligned, padded, worth_a_thread};
 use crate::geometry::{Geometry, Rows};
 use crate::kernel::lower;
 use crate::real::Real;
@@ -141,8 +141,12 @@ fn column_minima<T: Real>(
         lower(arch, &b, &mut a);
         a
     };
-    let firsts = (0..sources).into_par_iter().step_by(TILE);
-    let mut least = firsts.map(tile).reduce(|| vec![T::INFINITY; padded(targets)], smaller);
+    let tiles = (0..sources.div_ceil(TILE))
+        .into_par_iter()
+        .with_min_len(worth_a_thread(4 * TILE * targets));
+    let mut least = tiles
+        .map(|number| tile(number * TILE))
+        .reduce(|| vec![T::INFINITY; padded(targets)], smaller);
     least.truncate(targets);
     least
 }

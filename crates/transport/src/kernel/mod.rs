@@ -8,6 +8,7 @@ pub(crate) mod line;
 mod pair;
 pub(crate) mod relax;
 pub(crate) mod rows;
+pub(crate) mod sum;
 
 pub(crate) use bid::{Best, best_two};
 pub(crate) use collect::{collect, lower};

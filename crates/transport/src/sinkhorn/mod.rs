@@ -5,7 +5,7 @@ mod marginals;
 mod relaxation;
 mod run;
 
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use pulp::Arch;
 use rand::Rng;
 use rayon::prelude::*;
@@ -14,8 +14,9 @@ use self::marginals::Duals;
 pub use self::marginals::Marginals;
 use self::run::{Limits, Outcome, Problem};
 use crate::assignment::Potentials;
-use crate::cost::Cost;
+use crate::cost::{Cost, finite};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 use crate::mass::Masses;
 use crate::real::Real;
 
@@ -171,9 +172,8 @@ impl SinkhornOptions<'_> {
                     format!("{got:?}"),
                 ));
             }
-            let all = start.source.iter().chain(&start.target);
-            if let Some(&got) = all.into_iter().find(|v| !v.is_finite()) {
-                return Err(Error::NonFinite { what: "warm_start", got });
+            for potentials in [&start.source, &start.target] {
+                finite("warm_start", ArrayView1::from(potentials).insert_axis(Axis(0)))?;
             }
         }
         match self.marginals {
@@ -222,17 +222,35 @@ impl SinkhornOptions<'_> {
                 run(false, epsilon, STAGE);
             }
         }
-        let all = self.max_iterations;
-        let last = run(
-            false,
-            self.epsilon,
-            Limits { tolerance: self.tolerance.max(SINGLE), iterations: all },
-        );
-        if self.tolerance >= SINGLE || !single {
-            return last;
+        let limits = |tolerance| Limits { tolerance, iterations: self.max_iterations };
+        if single {
+            let last = run(false, self.epsilon, limits(self.tolerance.max(SINGLE)));
+            if self.tolerance >= SINGLE {
+                return last;
+            }
         }
-        run(true, self.epsilon, Limits { tolerance: self.tolerance, iterations: all })
+        run(true, self.epsilon, limits(self.tolerance))
     }
+}
+
+/// Target potentials of a balanced problem, near optimal ones: those of a small ε, roughly solved.
+pub(crate) fn rough_potentials(arch: Arch, geometry: &Geometry<'_>, masses: &Masses) -> Vec<f64> {
+    /// Error and iterations of a stage.
+    const STAGE: Limits = Limits { tolerance: 0.02, iterations: 12 };
+    let Masses { source, target } = masses;
+    let problem =
+        Problem { arch, rows: geometry.rows(), source, target, marginals: Marginals::Balanced };
+    let mut duals =
+        Duals { source: vec![0.0; source.len()], target: vec![0.0; target.len()], shift: 0.0 };
+    let mass: f64 = source.iter().sum();
+    for epsilon in problem.larger_epsilons(5e-4 * problem.range()) {
+        problem.run::<f32>(
+            &mut duals,
+            epsilon,
+            Limits { tolerance: STAGE.tolerance * mass, ..STAGE },
+        );
+    }
+    duals.target
 }
 
 impl Problem<'_> {

@@ -41,31 +41,29 @@ impl Relaxation {
         self.factor
     }
 
-    /// The error is small enough: plain steps from here, to meet the sources' marginals exactly.
-    pub(super) fn check(&mut self) {
-        self.remembered = self.factor;
-        self.change(1.0);
-    }
-
-    /// Takes note of the error of a step, too large still.
-    pub(super) fn observe(&mut self, error: f64) {
-        /// Steps before a rate is believed, or a check is given up.
-        const SETTLED: usize = 6;
-        const CHECK: usize = 12;
+    /// Takes note of the error of a step, and of whether it would be small enough.
+    pub(super) fn observe(&mut self, error: f64, small: bool) {
+        /// Plain steps to check an error.
+        const CHECK: usize = 3;
         let rate = error / self.error;
         let steady = (rate - self.rate).abs() < 0.1 * (1.0 - rate);
         (self.error, self.rate) = (error, rate);
         self.steps += 1;
-        if !self.enabled || self.steps <= SETTLED {
-            return;
-        }
-        if self.factor > 1.0 && error > 4.0 * self.start {
-            self.remembered = 1.0;
-            self.change(1.0);
-        } else if self.factor == 1.0 && self.remembered > 1.0 {
+        // Until the longer steps have taken hold, neither errors nor rates are theirs.
+        let settled = self.steps as f64 > (2.0 / (2.0 - self.factor)).max(6.0);
+        if self.factor == 1.0 && self.remembered > 1.0 {
             if self.steps > CHECK {
                 self.change(self.remembered);
             }
+        } else if !self.enabled || !settled {
+            // Too early to tell.
+        } else if small {
+            // Plain steps meet the sources' marginals exactly.
+            self.remembered = self.factor;
+            self.change(1.0);
+        } else if self.factor > 1.0 && error > 4.0 * self.start {
+            self.remembered = 1.0;
+            self.change(1.0);
         } else if steady && rate > (self.factor - 1.0).max(0.3) {
             let omega = self.factor;
             let theta = ((rate + omega - 1.0) / omega).powi(2) / rate;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::kernel::{Normalise, Sweep};
 use super::marginals::{Duals, Marginals, Side};
 use super::relaxation::Relaxation;
-use crate::buffer::{Aligned, padded};
+use crate::buffer::{Aligned, padded, worth_a_thread};
 use crate::geometry::Rows;
 use crate::real::Real;
 
@@ -51,17 +51,18 @@ impl Problem<'_> {
             let factor = relaxation.factor();
             let before = kernel.update_sources(self, duals, epsilon, factor);
             let step = kernel.target_step(self, duals, epsilon);
-            // A plain step has met the sources' marginals. A longer one has not, but then the next plain
-            // step moves the targets' by no more than the sources' were off.
-            outcome.error = if factor == 1.0 { step.error } else { step.error + before };
-            if outcome.error <= limits.tolerance {
-                if factor == 1.0 {
-                    break;
-                }
-                relaxation.check();
+            // A plain step has met the sources' marginals. Of what a longer one leaves on both sides,
+            // most would be gone after a plain one.
+            outcome.error = if factor == 1.0 {
+                step.error
             } else {
-                relaxation.observe(outcome.error);
+                (step.error + before) * (1.0 - factor / 2.0)
+            };
+            let small = outcome.error <= limits.tolerance;
+            if small && factor == 1.0 {
+                break;
             }
+            relaxation.observe(outcome.error, small);
             for (g, change) in duals.target.iter_mut().zip(&step.change) {
                 *g += factor * change;
             }
@@ -109,8 +110,8 @@ struct Step {
 }
 
 impl<T: Real> Kernel<T> {
-    /// Rebuilds the kernel at the target potentials, and the source potentials that fit them.
-    fn absorb(problem: &Problem<'_>, duals: &Duals, epsilon: f64) -> Self {
+    /// Rebuilds the kernel at the target potentials, and takes the source potentials that fit them.
+    fn absorb(problem: &Problem<'_>, duals: &mut Duals, epsilon: f64) -> Self {
         let (sources, targets) = (problem.source.len(), problem.target.len());
         let stride = padded(targets);
         let mut weight = Aligned::filled(stride, f64::NEG_INFINITY);
@@ -122,15 +123,21 @@ impl<T: Real> Kernel<T> {
         let inverse = epsilon.recip();
         let tasks =
             matrix.par_chunks_mut(TASK * stride).zip(source.par_chunks_mut(TASK)).enumerate();
-        tasks.for_each(|(task, (matrix, source))| {
+        // An exponential costs as much as a dozen other operations.
+        let share = worth_a_thread(12 * TASK * stride);
+        tasks.with_min_len(share).for_each(|(task, (matrix, source))| {
             let mut cost = Aligned::filled(stride, 0.0);
             for (k, (out, f)) in matrix.chunks_exact_mut(stride).zip(source).enumerate() {
                 problem.rows.copy(problem.arch, task * TASK + k, &mut cost);
+                cost[targets..].fill(0.0);
                 *f = -epsilon
                     * Normalise { cost: &mut cost, weight: &weight, inverse, out }
                         .run(problem.arch);
             }
         });
+        for (potential, softmin) in duals.source.iter_mut().zip(&source) {
+            *potential = problem.marginals.potential(Side::Source, softmin - duals.shift, epsilon);
+        }
         let beta = Aligned::filled(stride, T::ZERO);
         Self { matrix, stride, source, target: duals.target.clone(), beta, sums: Vec::new() }
     }
@@ -153,6 +160,7 @@ impl<T: Real> Kernel<T> {
         let rows = self.matrix.par_chunks(TASK * stride).zip(duals.source.par_chunks_mut(TASK));
         let rows = rows.zip(self.source.par_chunks(TASK)).zip(problem.source.par_chunks(TASK));
         let parts: Vec<(Aligned<T>, f64)> = rows
+            .with_min_len(worth_a_thread(2 * TASK * stride))
             .map(|(((kernel, potential), reference), mass)| {
                 let mut sums = Aligned::filled(stride, T::ZERO);
                 let mut error = 0.0;
