@@ -7,6 +7,7 @@ mod batch;
 mod diffusion;
 mod events;
 mod flows;
+mod golden;
 mod gradients;
 mod implicit;
 mod manifolds;
