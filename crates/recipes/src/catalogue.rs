@@ -43,6 +43,21 @@ pub const RECIPES: &[Entry] = &[
         about: "any table of numbers (data.path): CSV, NPY or NPZ",
         text: include_str!("../recipes/table.toml"),
     },
+    Entry {
+        name: "realnvp-table",
+        about: "RealNVP on a table, yours or UCI's (data.kind=uci)",
+        text: include_str!("../recipes/realnvp-table.toml"),
+    },
+    Entry {
+        name: "maf-table",
+        about: "the masked autoregressive flow on a table, yours or UCI's",
+        text: include_str!("../recipes/maf-table.toml"),
+    },
+    Entry {
+        name: "nsf-table",
+        about: "the autoregressive neural spline flow on a table, yours or UCI's",
+        text: include_str!("../recipes/nsf-table.toml"),
+    },
 ];
 
 /// The recipe of that name, or in that file, with `overrides`.

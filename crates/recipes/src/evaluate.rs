@@ -23,7 +23,7 @@ pub fn rows(model: &Model, part: &Dataset<f64>) -> Result<Tensor> {
     Ok(rows.f_to_kind(model.kind())?)
 }
 
-/// Negative log-likelihood of each row in nats: of discrete data the mean bound over [`DRAWS`]
+/// Negative log-likelihood of each row in nats: of discrete data the mean bound over eight
 /// draws of uniform noise, which are functions of `seed`, with the constant `D ln levels`.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ fn every_recipe_runs() {
         let mut arguments =
             vec!["train", name, "--out", name, "--set", "optim.steps=6", "--set", "optim.batch=32"];
         match name {
-            "table" => arguments.extend(["--set", &path]),
+            _ if name.ends_with("table") => arguments.extend(["--set", &path]),
             "toy" => arguments.extend(["--set", "data.rows=400"]),
             _ => {}
         }
