@@ -217,7 +217,7 @@ impl LayerConfig {
     /// Builds the layer on `[dims]` with a context of this size.
     ///
     /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
+    /// [`maxlik_tensor::Error::Config`] for numbers that do not fit.
     pub fn build(
         &self,
         scope: &Scope<'_>,

@@ -50,7 +50,7 @@ impl SplineConfig {
     /// The spline, checked.
     ///
     /// # Errors
-    /// [`Error::Config`] for numbers that do not make a spline.
+    /// [`maxlik_tensor::Error::Config`] for numbers that do not make a spline.
     pub fn spline(&self) -> Result<Spline> {
         let shape = RationalQuadratic {
             bins: self.bins,
@@ -67,7 +67,7 @@ impl NetworkConfig {
     /// Builds the network.
     ///
     /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
+    /// [`maxlik_tensor::Error::Config`] for numbers that do not fit.
     pub fn build(
         &self,
         scope: &Scope<'_>,
@@ -86,7 +86,7 @@ impl NetworkConfig {
     /// Builds its masked form, for autoregressive layers.
     ///
     /// # Errors
-    /// [`Error::Config`] for numbers that do not fit.
+    /// [`maxlik_tensor::Error::Config`] for numbers that do not fit.
     pub fn build_masked(
         &self,
         scope: &Scope<'_>,
