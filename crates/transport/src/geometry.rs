@@ -65,23 +65,32 @@ impl Cloud {
 /// plan stays, and what is gained are digits. One within the clouds' own spread is not worth the
 /// rounding of the translated points.
 fn translation(x: &[f64], y: &[f64], dimension: usize) -> Vec<f64> {
-    let count = |points: &[f64]| (points.len() / dimension) as f64;
-    let mut apart = 0.0;
-    let mut spread = 0.0;
-    let mut shift = Vec::with_capacity(dimension);
-    for k in 0..dimension {
-        let mean =
-            |points: &[f64]| points.iter().skip(k).step_by(dimension).sum::<f64>() / count(points);
-        let means = [mean(x), mean(y)];
-        for (points, mean) in [x, y].into_iter().zip(means) {
-            let squares: f64 =
-                points.iter().skip(k).step_by(dimension).map(|v| (v - mean).powi(2)).sum();
-            spread += squares / count(points);
-        }
-        apart += (means[0] - means[1]).powi(2);
-        shift.push(means[1] - means[0]);
+    let (mean_x, spread_x) = moments(x, dimension);
+    let (mean_y, spread_y) = moments(y, dimension);
+    let shift: Vec<f64> = mean_y.iter().zip(&mean_x).map(|(y, x)| y - x).collect();
+    let apart: f64 = shift.iter().map(|t| t * t).sum();
+    if apart > 0.01 * (spread_x + spread_y) && apart.is_finite() {
+        shift
+    } else {
+        vec![0.0; dimension]
     }
-    if apart > 0.01 * spread && apart.is_finite() { shift } else { vec![0.0; dimension] }
+}
+
+/// Mean of some points, and their mean squared distance from it.
+fn moments(points: &[f64], dimension: usize) -> (Vec<f64>, f64) {
+    let count = (points.len() / dimension) as f64;
+    let mut mean = vec![0.0; dimension];
+    for point in points.chunks_exact(dimension) {
+        mean.iter_mut().zip(point).for_each(|(mean, v)| *mean += v);
+    }
+    mean.iter_mut().for_each(|mean| *mean /= count);
+    let mut squares = vec![0.0; dimension];
+    for point in points.chunks_exact(dimension) {
+        for (square, (v, mean)) in squares.iter_mut().zip(point.iter().zip(&mean)) {
+            *square += (v - mean) * (v - mean);
+        }
+    }
+    (mean, squares.iter().sum::<f64>() / count)
 }
 
 impl Geometry<'_> {

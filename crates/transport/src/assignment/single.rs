@@ -44,7 +44,7 @@ impl Scaled {
 
     fn cloud(cloud: &Cloud) -> Self {
         let d = cloud.dimension;
-        let middle: Vec<f64> = (0..d).map(|k| middle(&cloud.x, &cloud.y, d, k)).collect();
+        let middle = middle(&cloud.x, &cloud.y, d);
         let extent = |points: &[f64]| {
             let norms = points
                 .chunks_exact(d)
@@ -120,12 +120,17 @@ impl Scaled {
     }
 }
 
-/// Middle of the range of coordinate `k` in both clouds.
-fn middle(x: &[f64], y: &[f64], dimension: usize, k: usize) -> f64 {
-    let values = x.iter().skip(k).step_by(dimension).chain(y.iter().skip(k).step_by(dimension));
-    let (low, high) =
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
-    low + 0.5 * (high - low)
+/// Middle of the range of each coordinate in both clouds.
+fn middle(x: &[f64], y: &[f64], dimension: usize) -> Vec<f64> {
+    let mut low = vec![f64::INFINITY; dimension];
+    let mut high = vec![f64::NEG_INFINITY; dimension];
+    for point in x.chunks_exact(dimension).chain(y.chunks_exact(dimension)) {
+        for ((low, high), &v) in low.iter_mut().zip(&mut high).zip(point) {
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
+        }
+    }
+    low.iter().zip(&high).map(|(low, high)| low + 0.5 * (high - low)).collect()
 }
 
 /// The largest power of two not above a positive number: scaling by it rounds nothing, so that

@@ -34,7 +34,7 @@ pub(crate) struct Panels<T> {
 }
 
 impl<T: Lanes> Panels<T> {
-    /// `points` of `dimension` coordinates, padded by zeros.
+    /// `points` of `dimension` coordinates, padded by zeros; `at(j, k)` is coordinate `k` of point `j`.
     pub(crate) fn new(points: usize, dimension: usize, at: impl Fn(usize, usize) -> T) -> Self {
         let stride = padded(points);
         let width = if dimension <= FEW { stride } else { PAD };

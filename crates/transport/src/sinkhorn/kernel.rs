@@ -53,6 +53,9 @@ impl<T: Real> WithSimd for Normalise<'_, T> {
     }
 }
 
+/// Rows of a sweep handled together, so that β and the sums are loaded this seldom.
+pub(super) const ROWS: usize = 4;
+
 /// One sweep over some rows K_i: s_i = Σ_j K_ij β_j, then α_i from s_i, then `sums += α_i K_i`.
 /// Both halves of an iteration in one pass over the matrix.
 pub(super) struct Sweep<'a, T, A> {
@@ -60,40 +63,104 @@ pub(super) struct Sweep<'a, T, A> {
     pub(super) kernel: &'a [T],
     /// β.
     pub(super) beta: &'a [T],
-    /// α_i from the number of the row and s_i.
+    /// Turns the sums s of [`ROWS`] rows, or of fewer at the end, into their α.
     pub(super) alpha: A,
     /// Σ_i α_i K_ij, added to.
     pub(super) sums: &'a mut [T],
 }
 
-impl<T: Real, A: FnMut(usize, T) -> T> Sweep<'_, T, A> {
-    /// Sweeps.
-    pub(super) fn run(self, arch: Arch) {
-        arch.dispatch(self);
+/// What makes α of sums.
+pub(super) trait Scaling<T> {
+    /// Replaces the sums of the rows from `first` on by their α.
+    fn scale(&mut self, first: usize, sums: &mut [T]);
+}
+
+impl<T: Real, A: Scaling<T>> Sweep<'_, T, A> {
+    /// Sweeps, and gives back what made α.
+    pub(super) fn run(self, arch: Arch) -> A {
+        arch.dispatch(self)
     }
 }
 
-impl<T: Real, A: FnMut(usize, T) -> T> WithSimd for Sweep<'_, T, A> {
+impl<T: Real, A: Scaling<T>> WithSimd for Sweep<'_, T, A> {
+    type Output = A;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> A {
+        let stride = self.beta.len();
+        let beta = T::regs::<S>(self.beta);
+        let sums = T::regs_mut::<S>(self.sums);
+        let mut first = 0;
+        let mut blocks = self.kernel.chunks_exact(ROWS * stride);
+        for block in &mut blocks {
+            sweep::<T, S, A, ROWS>(simd, block, beta, &mut self.alpha, first, sums);
+            first += ROWS;
+        }
+        for row in blocks.remainder().chunks_exact(stride) {
+            sweep::<T, S, A, 1>(simd, row, beta, &mut self.alpha, first, sums);
+            first += 1;
+        }
+        self.alpha
+    }
+}
+
+#[inline(always)]
+fn sweep<T: Real, S: Simd, A: Scaling<T>, const R: usize>(
+    simd: S,
+    rows: &[T],
+    beta: &[T::Reg<S>],
+    alpha: &mut A,
+    first: usize,
+    sums: &mut [T::Reg<S>],
+) {
+    let rows = T::regs::<S>(rows);
+    let mut row = [&rows[..0]; R];
+    for r in 0..R {
+        row[r] = &rows[r * beta.len()..(r + 1) * beta.len()];
+    }
+    // Two chains for each row hide the latency of the additions.
+    let mut dots = [[T::splat(simd, T::ZERO); 2]; R];
+    for (pair, beta) in beta.chunks_exact(2).enumerate() {
+        for r in 0..R {
+            for (half, dot) in dots[r].iter_mut().enumerate() {
+                *dot = T::mul_add(simd, row[r][2 * pair + half], beta[half], *dot);
+            }
+        }
+    }
+    // Loops, not closures: what is not inlined into this function misses its instructions.
+    let mut scales = [T::ZERO; R];
+    for r in 0..R {
+        scales[r] = T::reduce_sum(simd, T::plus(simd, dots[r][0], dots[r][1]));
+    }
+    alpha.scale(first, &mut scales);
+    let mut factors = [T::splat(simd, T::ZERO); R];
+    for r in 0..R {
+        factors[r] = T::splat(simd, scales[r]);
+    }
+    for (column, sum) in sums.iter_mut().enumerate() {
+        for r in 0..R {
+            *sum = T::mul_add(simd, factors[r], row[r][column], *sum);
+        }
+    }
+}
+
+/// out_j = exp((value_j − reference_j) · inverse).
+pub(super) struct Exponentials<'a, T> {
+    pub(super) value: &'a [f64],
+    pub(super) reference: &'a [f64],
+    pub(super) inverse: f64,
+    pub(super) out: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for Exponentials<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let zero = T::splat(simd, T::ZERO);
-        for (i, row) in self.kernel.chunks_exact(self.beta.len()).enumerate() {
-            let row = T::regs::<S>(row).chunks_exact(4);
-            let mut dot = [zero; 4];
-            for (row, beta) in row.clone().zip(T::regs::<S>(self.beta).chunks_exact(4)) {
-                for k in 0..4 {
-                    dot[k] = T::mul_add(simd, row[k], beta[k], dot[k]);
-                }
-            }
-            let dot = T::plus(simd, T::plus(simd, dot[0], dot[1]), T::plus(simd, dot[2], dot[3]));
-            let alpha = T::splat(simd, (self.alpha)(i, T::reduce_sum(simd, dot)));
-            for (row, sums) in row.zip(T::regs_mut::<S>(self.sums).chunks_exact_mut(4)) {
-                for k in 0..4 {
-                    sums[k] = T::mul_add(simd, alpha, row[k], sums[k]);
-                }
-            }
+    fn with_simd<S: Simd>(self, _: S) {
+        for (out, (value, reference)) in
+            self.out.iter_mut().zip(self.value.iter().zip(self.reference))
+        {
+            *out = T::from_f64((value - reference) * self.inverse).exp();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod marginals;
+mod matrix;
 mod relaxation;
 mod run;
 
@@ -12,6 +13,7 @@ use rayon::prelude::*;
 
 use self::marginals::Duals;
 pub use self::marginals::Marginals;
+use self::matrix::Kernel;
 use self::run::{Limits, Outcome, Problem};
 use crate::assignment::Potentials;
 use crate::cost::{Cost, finite};
@@ -200,36 +202,51 @@ impl SinkhornOptions<'_> {
     /// All stages: larger ε first, single precision first.
     fn stages(&self, problem: &Problem<'_>, duals: &mut Duals, mass: f64) -> Outcome {
         /// What single precision reaches, as a share of the mass.
-        const SINGLE: f64 = 2e-5;
+        const SINGLE: f64 = 1e-6;
         /// Error at which a stage of larger ε ends, and its iterations at most.
         const STAGE: Limits = Limits { tolerance: 1e-2, iterations: 30 };
         let single = self.marginals == Marginals::Balanced;
         let mut outcome = Outcome { iterations: 0, error: f64::INFINITY };
-        let mut run = |double: bool, epsilon: f64, limits: Limits| {
+        let mut count = |limits: Limits, run: &mut dyn FnMut(Limits) -> Outcome| {
             let iterations = limits.iterations.min(self.max_iterations - outcome.iterations);
-            let limits = Limits { tolerance: limits.tolerance * mass, iterations };
-            let next = if double || !single {
-                problem.run::<f64>(duals, epsilon, limits)
-            } else {
-                problem.run::<f32>(duals, epsilon, limits)
-            };
-            outcome.iterations += next.iterations;
-            outcome.error = next.error;
+            let next = run(Limits { tolerance: limits.tolerance * mass, iterations });
+            outcome =
+                Outcome { iterations: outcome.iterations + next.iterations, error: next.error };
             outcome
         };
         if self.warm_start.is_none() {
             for epsilon in problem.larger_epsilons(self.epsilon) {
-                run(false, epsilon, STAGE);
+                count(STAGE, &mut |limits| {
+                    if single {
+                        let mut kernel = Kernel::<f32>::new(problem, duals, epsilon);
+                        problem.run(&mut kernel, duals, epsilon, limits)
+                    } else {
+                        let mut kernel = Kernel::<f64>::new(problem, duals, epsilon);
+                        problem.run(&mut kernel, duals, epsilon, limits)
+                    }
+                });
             }
         }
         let limits = |tolerance| Limits { tolerance, iterations: self.max_iterations };
+        if single && self.tolerance >= SINGLE {
+            let mut kernel = Kernel::<f32>::new(problem, duals, self.epsilon);
+            return count(limits(self.tolerance), &mut |limits| {
+                problem.run(&mut kernel, duals, self.epsilon, limits)
+            });
+        }
+        let mut kernel = Kernel::<f64>::new(problem, duals, self.epsilon);
         if single {
-            let last = run(false, self.epsilon, limits(self.tolerance.max(SINGLE)));
-            if self.tolerance >= SINGLE {
-                return last;
+            let mut rough = kernel.cast::<f32>();
+            count(limits(SINGLE), &mut |limits| {
+                problem.run(&mut rough, duals, self.epsilon, limits)
+            });
+            if kernel.is_behind(duals, self.epsilon) {
+                kernel.absorb(problem, duals, self.epsilon);
             }
         }
-        run(true, self.epsilon, limits(self.tolerance))
+        count(limits(self.tolerance), &mut |limits| {
+            problem.run(&mut kernel, duals, self.epsilon, limits)
+        })
     }
 }
 
@@ -244,11 +261,9 @@ pub(crate) fn rough_potentials(arch: Arch, geometry: &Geometry<'_>, masses: &Mas
         Duals { source: vec![0.0; source.len()], target: vec![0.0; target.len()], shift: 0.0 };
     let mass: f64 = source.iter().sum();
     for epsilon in problem.larger_epsilons(5e-4 * problem.range()) {
-        problem.run::<f32>(
-            &mut duals,
-            epsilon,
-            Limits { tolerance: STAGE.tolerance * mass, ..STAGE },
-        );
+        let mut kernel = Kernel::<f32>::new(&problem, &mut duals, epsilon);
+        let limits = Limits { tolerance: STAGE.tolerance * mass, ..STAGE };
+        problem.run(&mut kernel, &mut duals, epsilon, limits);
     }
     duals.target
 }
