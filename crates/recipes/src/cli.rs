@@ -4,7 +4,7 @@ use crate::commands::{self, Reproduction, Training};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Trains generative models by likelihood, and evaluates, samples and reports them.
 #[derive(Debug, Parser)]
@@ -79,6 +79,9 @@ enum Command {
         /// Write all results to this file.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Write what came out into this page; with --all, docs/systems.md unless said.
+        #[arg(long, value_name = "FILE")]
+        doc: Option<PathBuf>,
     },
     /// List the recipes and the published systems.
     Systems,
@@ -100,9 +103,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             commands::sample(run, *count, *seed, device)?;
         }
         Command::Report { run, device } => commands::report(run, device)?,
-        Command::Reproduce { names, all, seeds, out, json } => {
+        Command::Reproduce { names, all, seeds, out, json, doc } => {
             let (all, seeds, json) = (*all, *seeds, json.as_deref());
-            return commands::reproduce(&Reproduction { names, all, seeds, out, json });
+            let doc = doc.as_deref().or_else(|| all.then_some(Path::new("docs/systems.md")));
+            return commands::reproduce(&Reproduction { names, all, seeds, out, json, doc });
         }
         Command::Systems => commands::systems(),
     }

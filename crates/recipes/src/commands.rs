@@ -1,6 +1,7 @@
 //! The sub-commands of `maxlik`: one file for each.
 
 mod eval;
+mod page;
 mod report;
 mod reproduce;
 mod sample;

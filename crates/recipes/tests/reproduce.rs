@@ -29,7 +29,9 @@ fn run(folder: &Path, names: &[&str], seeds: u64) -> (u8, serde_json::Value) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let json = folder.join("results.json");
     let (all, json) = (names.is_empty(), Some(json.as_path()));
-    let arguments = Reproduction { names: &names, all, seeds, out: folder, json };
+    let doc = folder.join("docs/systems.md");
+    let doc = Some(doc.as_path());
+    let arguments = Reproduction { names: &names, all, seeds, out: folder, json, doc };
     let code = reproduce_among(&FAKES, &arguments).unwrap();
     let text = std::fs::read_to_string(folder.join("results.json")).unwrap();
     (code, serde_json::from_str(&text).unwrap())
@@ -54,6 +56,25 @@ fn the_exit_code_is_zero_only_if_every_acceptance_holds() {
     assert_eq!(report["systems"][0]["checks"][0]["pass"], false);
     assert_eq!(report["systems"][1]["pass"], true);
     assert!(folder.path().join("files-2/file.txt").exists());
+}
+
+#[test]
+fn each_run_writes_its_own_sections_of_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = || std::fs::read_to_string(folder.path().join("docs/systems.md")).unwrap();
+    run(folder.path(), &["seeds"], 2);
+    let first = page();
+    assert!(
+        first.contains("| seed | at most 1 | 0.5000 | 1.0000 | zero: 0.0000 | yes |"),
+        "{first}"
+    );
+    run(folder.path(), &["files"], 1);
+    let both = page();
+    let (files, seeds) = (both.find("## files").unwrap(), both.find("## seeds").unwrap());
+    assert!(files < seeds && both.contains("0.5000"), "{both}");
+    run(folder.path(), &["seeds"], 3);
+    assert!(page().contains("| seed | at most 1 | 1.0000 | 2.0000 | zero: 0.0000 | **no** |"));
+    assert_eq!(page().matches("## seeds").count(), 1);
 }
 
 #[test]

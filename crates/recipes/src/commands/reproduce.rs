@@ -1,5 +1,6 @@
 //! `maxlik reproduce`.
 
+use super::page;
 use crate::systems::{Check, SYSTEMS, System};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -19,37 +20,39 @@ pub struct Reproduction<'a> {
     pub out: &'a Path,
     /// File for all results.
     pub json: Option<&'a Path>,
+    /// Page of systems whose sections are written.
+    pub doc: Option<&'a Path>,
 }
 
 /// What came out of one check over all seeds.
 #[derive(Debug, Serialize)]
-struct Line {
-    what: &'static str,
-    claim: &'static str,
+pub(super) struct Line {
+    pub(super) what: &'static str,
+    pub(super) claim: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<Reference>,
+    pub(super) baseline: Option<Reference>,
     results: Vec<f64>,
-    mean: f64,
+    pub(super) mean: f64,
     /// Largest minus smallest result.
-    spread: f64,
-    pass: bool,
+    pub(super) spread: f64,
+    pub(super) pass: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Reference {
-    name: &'static str,
-    mean: f64,
+pub(super) struct Reference {
+    pub(super) name: &'static str,
+    pub(super) mean: f64,
 }
 
 /// What came out of one system.
 #[derive(Debug, Serialize)]
-struct Outcome {
-    name: &'static str,
-    about: &'static str,
-    claim: &'static str,
-    seeds: u64,
-    seconds: f64,
-    checks: Vec<Line>,
+pub(super) struct Outcome {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) claim: &'static str,
+    pub(super) seeds: u64,
+    pub(super) seconds: f64,
+    pub(super) checks: Vec<Line>,
     pass: bool,
 }
 
@@ -76,6 +79,10 @@ pub fn reproduce_among(systems: &[System], arguments: &Reproduction<'_>) -> Resu
         let outcome = run(system, arguments.seeds, arguments.out)?;
         print(&outcome);
         outcomes.push(outcome);
+        // After each: hours of experiments are not lost with the last of them.
+        if let Some(path) = arguments.doc {
+            page::write(path, &outcomes)?;
+        }
     }
     let failed: usize =
         outcomes.iter().map(|o| o.checks.iter().filter(|line| !line.pass).count()).sum();
