@@ -52,14 +52,24 @@ impl ActNorm {
     }
 }
 
+impl ActNorm {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        Ok((x - self.spread(&self.mean)?) * self.spread(&(-&self.log_std).f_exp()?)?)
+    }
+}
+
 impl Bijection for ActNorm {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let value = (x - self.spread(&self.mean)?) * self.spread(&(-&self.log_std).f_exp()?)?;
+        let value = self.value(x)?;
         Ok(Mapped { value, log_det: self.log_det(x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

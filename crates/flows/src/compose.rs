@@ -1,6 +1,7 @@
 //! Bijections one after another.
 
-use maxlik_model::{Bijection, Mapped};
+use crate::score;
+use maxlik_model::{Bijection, Mapped, PropagateScore, Propagated};
 use maxlik_tensor::{Error, Result};
 use tch::Tensor;
 
@@ -46,7 +47,7 @@ impl Compose {
         &'a self,
         layers: impl Iterator<Item = &'a Box<dyn Bijection>>,
         x: &Tensor,
-        step: impl Fn(&dyn Bijection, &Tensor) -> Result<Mapped>,
+        mut step: impl FnMut(&dyn Bijection, &Tensor) -> Result<Mapped>,
     ) -> Result<Mapped> {
         let mut done: Option<Mapped> = None;
         for layer in layers {
@@ -89,11 +90,51 @@ impl Bijection for Compose {
         self.run(self.layers.iter().rev(), z, |layer, z| layer.unmap(z, taken(layer, context)))
     }
 
+    fn map_unnormalized(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
+        self.run(self.layers.iter(), x, |layer, x| layer.map_unnormalized(x, taken(layer, context)))
+    }
+
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        Some(self)
+    }
+
     fn initialize(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let mut value = x.shallow_clone();
         for layer in &self.layers {
             value = layer.initialize(&value, taken(layer.as_ref(), context))?;
         }
         Ok(value)
+    }
+}
+
+impl PropagateScore for Compose {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        let mut along = score.shallow_clone();
+        let mapped = self.run(self.layers.iter(), x, |layer, x| {
+            let next = score::map_score(layer, x, &along, taken(layer, context))?;
+            along = next.score;
+            Ok(next.mapped)
+        })?;
+        Ok(Propagated { mapped, score: along })
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        let mut along = score.shallow_clone();
+        let mapped = self.run(self.layers.iter().rev(), z, |layer, z| {
+            let next = score::unmap_score(layer, z, &along, taken(layer, context))?;
+            along = next.score;
+            Ok(next.mapped)
+        })?;
+        Ok(Propagated { mapped, score: along })
     }
 }

@@ -1,11 +1,13 @@
 //! Coupling layers.
 
+use crate::score::{Slopes, recorded_input};
 use crate::univariate::Univariate;
-use maxlik_model::{Bijection, Mapped};
+use maxlik_model::{Bijection, Mapped, PropagateScore, Propagated};
 use maxlik_nn::Network;
+use maxlik_tensor::autograd::{Graph, gradient, recorded};
 use maxlik_tensor::{Error, Result};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Which coordinates a coupling layer changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,15 +131,57 @@ impl<U: Univariate> Coupling<U> {
     fn apply(&self, x: &Tensor, context: Option<&Tensor>, forward: bool) -> Result<Mapped> {
         let kept = x.f_index_select(1, &self.kept)?;
         let changed = x.f_index_select(1, &self.changed)?;
-        let params = self.network.forward(&kept, context)?;
-        let params = params.f_view([x.size()[0], self.count, self.univariate.parameters()])?;
-        let Mapped { value, log_det } = if forward {
-            self.univariate.forward(&changed, &params)?
+        let Mapped { value, log_det } = self.change(&kept, &changed, context, forward)?;
+        Ok(Mapped { value: self.join(&kept, &value)?, log_det })
+    }
+
+    /// The changed part.
+    fn change(
+        &self,
+        kept: &Tensor,
+        changed: &Tensor,
+        context: Option<&Tensor>,
+        forward: bool,
+    ) -> Result<Mapped> {
+        let params = self.network.forward(kept, context)?;
+        let each = self.univariate.parameters();
+        let params = params.f_view([kept.size()[0], self.count, each])?;
+        if forward {
+            self.univariate.forward(changed, &params)
         } else {
-            self.univariate.inverse(&changed, &params)?
-        };
-        let value = Tensor::f_cat(&[kept, value], 1)?.f_index_select(1, &self.order)?;
-        Ok(Mapped { value, log_det })
+            self.univariate.inverse(changed, &params)
+        }
+    }
+
+    /// Both parts in the order of the coordinates.
+    fn join(&self, kept: &Tensor, changed: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::f_cat(&[kept, changed], 1)?.f_index_select(1, &self.order)?)
+    }
+
+    /// With `c` the kept part and `t` the changed one: `δ_t' = (δ_t − ∂_t ld)/a` and
+    /// `δ_c' = δ_c − ∂_c ld − (∂t'/∂c)ᵀ δ_t'` (Vaitl et al. 2024, arXiv:2403.15881, section 3): one
+    /// gradient of the network, on the graph that the map builds anyway, and no inverse.
+    fn apply_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+        forward: bool,
+    ) -> Result<Propagated> {
+        recorded(|| {
+            let kept = recorded_input(&x.f_index_select(1, &self.kept)?)?;
+            let changed = recorded_input(&x.f_index_select(1, &self.changed)?)?;
+            let mapped = self.change(&kept, &changed, context, forward)?;
+            let slopes = Slopes::of(&mapped, &changed)?;
+            let on_changed = slopes.carry(&score.f_index_select(1, &self.changed)?)?;
+            let shared = (&mapped.value * &on_changed).f_sum(None::<Kind>)?;
+            let shared = shared.f_add(&mapped.log_det.f_sum(None::<Kind>)?)?;
+            let pulled = gradient(&shared, None, &kept, Graph::Keep)?.f_detach()?;
+            let on_kept = score.f_index_select(1, &self.kept)?.f_sub(&pulled)?;
+            let value = self.join(&kept, &mapped.value)?;
+            let mapped = Mapped { value, log_det: mapped.log_det };
+            Ok(Propagated { mapped, score: self.join(&on_kept, &on_changed)?.f_detach()? })
+        })
     }
 }
 
@@ -167,5 +211,29 @@ impl<U: Univariate> Bijection for Coupling<U> {
 
     fn unmap(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
         self.apply(z, context, false)
+    }
+
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        Some(self)
+    }
+}
+
+impl<U: Univariate> PropagateScore for Coupling<U> {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.apply_score(x, score, context, true)
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.apply_score(z, score, context, false)
     }
 }

@@ -1,6 +1,7 @@
 //! A density from a bijection and a base.
 
-use maxlik_model::{Bijection, Density, Sampled};
+use crate::score;
+use maxlik_model::{Bijection, Density, PathDensity, PropagateScore, Propagated, Sampled};
 use maxlik_tensor::{Error, Result};
 use tch::Tensor;
 
@@ -75,6 +76,12 @@ impl Density for Flow {
         Ok(base.f_add(&mapped.log_det)?)
     }
 
+    fn unnormalized(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        let mapped = self.transform.map_unnormalized(x, self.for_transform(context))?;
+        let base = self.base.unnormalized(&mapped.value, self.for_base(context))?;
+        Ok(base.f_add(&mapped.log_det)?)
+    }
+
     fn draw(&self, count: i64, context: Option<&Tensor>) -> Result<Tensor> {
         let z = self.base.draw(count, self.for_base(context))?;
         Ok(self.transform.unmap(&z, self.for_transform(context))?.value)
@@ -89,5 +96,35 @@ impl Density for Flow {
     fn initialize(&self, x: &Tensor, context: Option<&Tensor>) -> Result<()> {
         let z = self.transform.initialize(x, self.for_transform(context))?;
         self.base.initialize(&z, self.for_base(context))
+    }
+}
+
+impl PropagateScore for Flow {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        score::map_score(self.transform(), x, score, self.for_transform(context))
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        score::unmap_score(self.transform(), z, score, self.for_transform(context))
+    }
+}
+
+impl PathDensity for Flow {
+    fn base(&self) -> &dyn Density {
+        self.base.as_ref()
+    }
+
+    fn transform(&self) -> &dyn Bijection {
+        self.transform.as_ref()
     }
 }

@@ -1,7 +1,7 @@
 //! Densities on a learned manifold, from an encoder and a decoder of any architecture.
 
 use crate::{BaseConfig, NetworkConfig};
-use maxlik_model::Density;
+use maxlik_model::{Density, InjectiveDensity, Reconstruct};
 use maxlik_nn::{MlpConfig, Network, Scope};
 use maxlik_tensor::autograd::{Graph, gradient, jvp_of, leaf, recorded};
 use maxlik_tensor::{Error, Result, check, logdet};
@@ -253,5 +253,25 @@ impl Density for Injective {
 
     fn draw(&self, count: i64, context: Option<&Tensor>) -> Result<Tensor> {
         self.decode(&self.base.draw(count, self.for_base(context))?, context)
+    }
+}
+
+impl InjectiveDensity for Injective {
+    fn encode(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.encode(x, context)
+    }
+
+    fn decode(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.decode(z, context)
+    }
+
+    fn latents(&self) -> &dyn Density {
+        self.base.as_ref()
+    }
+}
+
+impl Reconstruct for Injective {
+    fn reconstruct(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.reconstruct(x, context)
     }
 }

@@ -1,6 +1,7 @@
 //! A bijection in the other direction.
 
-use maxlik_model::{Bijection, Mapped};
+use crate::score;
+use maxlik_model::{Bijection, Mapped, PropagateScore, Propagated};
 use maxlik_tensor::Result;
 use tch::Tensor;
 
@@ -27,5 +28,29 @@ impl<B: Bijection> Bijection for Inverse<B> {
 
     fn unmap(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
         self.0.map(z, context)
+    }
+
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        Some(self)
+    }
+}
+
+impl<B: Bijection> PropagateScore for Inverse<B> {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        score::unmap_score(&self.0, x, score, context)
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        score::map_score(&self.0, z, score, context)
     }
 }

@@ -38,6 +38,7 @@ mod parameters;
 mod permutation;
 mod reshape;
 pub mod residual;
+mod score;
 mod standardize;
 pub mod tarflow;
 pub mod univariate;

@@ -55,17 +55,25 @@ impl LuLinear {
     }
 }
 
+impl LuLinear {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        let (lower, upper) = self.factors(&self.diagonal()?)?;
+        // One D×D product is cheaper than a second pass over the batch.
+        Ok(x.f_linear(&lower.f_matmul(&upper)?, Some(&self.bias))?)
+    }
+}
+
 impl Bijection for LuLinear {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let diagonal = self.diagonal()?;
-        let (lower, upper) = self.factors(&diagonal)?;
-        // One D×D product is cheaper than a second pass over the batch.
-        let value = x.f_linear(&lower.f_matmul(&upper)?, Some(&self.bias))?;
-        Ok(Mapped { value, log_det: Self::log_det(&diagonal, x)? })
+        Ok(Mapped { value: self.value(x)?, log_det: Self::log_det(&self.diagonal()?, x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

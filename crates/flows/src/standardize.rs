@@ -43,13 +43,23 @@ impl Standardize {
     }
 }
 
+impl Standardize {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        Ok((x - &self.shift) / &self.scale)
+    }
+}
+
 impl Bijection for Standardize {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        Ok(Mapped { value: (x - &self.shift) / &self.scale, log_det: self.log_det(x)? })
+        Ok(Mapped { value: self.value(x)?, log_det: self.log_det(x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

@@ -14,6 +14,8 @@ mod layers;
 mod linear;
 mod random;
 mod residual;
+mod score;
 mod stacks;
 mod table;
 mod tarflow;
+mod unnormalized;

@@ -1,5 +1,6 @@
 //! Invertible maps.
 
+use crate::PropagateScore;
 use maxlik_tensor::{Result, check};
 use std::fmt::Debug;
 use tch::Tensor;
@@ -74,6 +75,23 @@ pub trait Bijection: Debug + Send {
         check::batch_of("z", z, self.codomain())?;
         check::context(z, context, self.context_shape())?;
         self.unmap(z, context)
+    }
+
+    /// As [`Bijection::map`], but `log_det` may lack what does not depend on `x`: all that an energy
+    /// or a score needs. A layer whose Jacobian is the same everywhere returns zeros here, without
+    /// computing its determinant (Chao et al. 2023, "Training energy-based normalizing flow with
+    /// score-matching objectives", arXiv:2305.15267, section 4).
+    ///
+    /// # Errors
+    /// As [`Bijection::map`].
+    fn map_unnormalized(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
+        self.map(x, context)
+    }
+
+    /// This layer's own rule for carrying scores along, where it has one that beats a gradient
+    /// through its inverse.
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        None
     }
 
     /// Lets a layer whose initial values come from data (ActNorm) take them from this batch, and

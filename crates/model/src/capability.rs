@@ -1,6 +1,6 @@
 //! Capabilities that some objectives need beside [`crate::Density`].
 
-use crate::Mapped;
+use crate::{Bijection, Density, Mapped};
 use maxlik_tensor::Result;
 use std::fmt::Debug;
 use tch::Tensor;
@@ -36,22 +36,70 @@ pub trait Score: Debug + Send {
 /// A mapped batch with the score of the pushed-forward density.
 #[derive(Debug)]
 pub struct Propagated {
-    /// Value and log-determinant.
+    /// Value and log-determinant, with their graphs.
     pub mapped: Mapped,
-    /// `∇_y ln p_Y(y)` at the mapped points.
+    /// `∇_y ln p_Y(y)` at the mapped points, without a graph.
     pub score: Tensor,
 }
 
 /// A map that carries a score along with its points, in the same pass.
+///
+/// For `y = T(x)` with Jacobian `J`, and `x` of the density `p` with the score `δ = ∇ₓ ln p(x)`, the
+/// density of `y` has the score `J⁻ᵀ (δ − ∇ₓ ln |det J|)` (Vaitl et al. 2024, "Fast and unified path
+/// gradient estimators for normalizing flows", arXiv:2403.15881, proposition 3.1).
 pub trait PropagateScore: Debug + Send {
-    /// For `y = T(x)` and `δ = ∇ₓ ln p(x)`: `δ_y = J⁻ᵀ (δ − ∇ₓ ln |det J|)`.
+    /// Data to latent: `T` is [`crate::Bijection::map`]. Unchecked; `score` has the shape of `x`.
     ///
     /// # Errors
     /// What the mathematics meets.
-    fn propagate_score(
+    fn map_score(&self, x: &Tensor, score: &Tensor, context: Option<&Tensor>)
+    -> Result<Propagated>;
+
+    /// Latent to data: `T` is [`crate::Bijection::unmap`]. Unchecked; `score` has the shape of `z`.
+    ///
+    /// # Errors
+    /// What the mathematics meets.
+    fn unmap_score(
         &self,
-        x: &Tensor,
+        z: &Tensor,
         score: &Tensor,
         context: Option<&Tensor>,
     ) -> Result<Propagated>;
+}
+
+/// A density that is the image of a base under a map, and carries scores through that map: what path
+/// gradients need.
+pub trait PathDensity: Density + PropagateScore {
+    /// The density of latents; it sees the context where it takes one.
+    fn base(&self) -> &dyn Density;
+
+    /// The map, from data to latent; it sees the context where it takes one.
+    fn transform(&self) -> &dyn Bijection;
+}
+
+/// A map of data to reconstructions of the same shape, such as an auto-encoder.
+pub trait Reconstruct: Debug + Send {
+    /// `r(x)`, of the shape of `x` `[B, …]`.
+    ///
+    /// # Errors
+    /// What the mathematics meets.
+    fn reconstruct(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor>;
+}
+
+/// A density on the manifold that a decoder spans, with an encoder that need not invert it.
+pub trait InjectiveDensity: Density {
+    /// `f(x)`: `[B, D] → [B, d]`.
+    ///
+    /// # Errors
+    /// What the mathematics meets.
+    fn encode(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor>;
+
+    /// `g(z)`: `[B, d] → [B, D]`.
+    ///
+    /// # Errors
+    /// What the mathematics meets.
+    fn decode(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor>;
+
+    /// The density of latents; it sees the context where it takes one.
+    fn latents(&self) -> &dyn Density;
 }

@@ -29,6 +29,15 @@ pub trait Density: Debug + Send {
     /// What the mathematics meets.
     fn log_density(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor>;
 
+    /// `ln p(x | context)` up to a number that does not depend on `x` (but may depend on parameters),
+    /// unchecked: `[B, event…] → [B]`. Cheaper than [`Density::log_density`] where that number is.
+    ///
+    /// # Errors
+    /// As [`Density::log_density`].
+    fn unnormalized(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.log_density(x, context)
+    }
+
     /// `count` samples, unchecked: `[count, event…]`; a context has one row for each sample.
     ///
     /// # Errors
@@ -45,6 +54,17 @@ pub trait Density: Debug + Send {
         check::batch_of("x", x, self.event_shape())?;
         check::context(x, context, self.context_shape())?;
         self.log_density(x, context)
+    }
+
+    /// As [`Density::log_prob`], up to a number that does not depend on `x`.
+    ///
+    /// # Errors
+    /// As [`Density::log_prob`].
+    fn unnormalized_log_prob(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        check::floating("x", x)?;
+        check::batch_of("x", x, self.event_shape())?;
+        check::context(x, context, self.context_shape())?;
+        self.unnormalized(x, context)
     }
 
     /// `count` samples `[count, event…]` without a graph; a context has one row for each.

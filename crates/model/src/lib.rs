@@ -16,6 +16,9 @@ mod density;
 mod objective;
 
 pub use bijection::{Bijection, Mapped};
-pub use capability::{Energy, PropagateScore, Propagated, Score, VectorField};
+pub use capability::{
+    Energy, InjectiveDensity, PathDensity, PropagateScore, Propagated, Reconstruct, Score,
+    VectorField,
+};
 pub use density::{Density, Sampled};
 pub use objective::{Batch, Loss, Metric, Objective};

@@ -125,8 +125,10 @@ fn energies_and_losses_of_a_density() {
     let model = flow(&params, 2);
     let x = normal(9, &[3, 2]);
     let energy = model.energy(&x, None).unwrap();
+    let sum = energy + maxlik_model::Density::log_prob(&model.0, &x, None).unwrap();
     assert!(
-        distance(&-energy, &maxlik_model::Density::log_prob(&model.0, &x, None).unwrap()) < 1e-12
+        distance(&sum, &sum.get(0).expand([3], false)) < 1e-12,
+        "ln p + E depends on x: {sum:?}"
     );
     let batch = Batch::new(x);
     let finite = |loss: maxlik_tensor::Result<maxlik_model::Loss>| {

@@ -2,6 +2,7 @@
 
 mod block;
 mod order;
+mod score;
 mod solve;
 
 pub use block::BlockAutoregressive;
@@ -9,7 +10,7 @@ pub use order::Order;
 pub use solve::Solve;
 
 use crate::univariate::Univariate;
-use maxlik_model::{Bijection, Mapped};
+use maxlik_model::{Bijection, Mapped, PropagateScore};
 use maxlik_nn::{MaskedNetwork, MaskedShape};
 use maxlik_tensor::Result;
 use tch::Tensor;
@@ -99,5 +100,9 @@ impl<U: Univariate> Bijection for Autoregressive<U> {
 
     fn unmap(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
         solve::unmap(self, z, context)
+    }
+
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        Some(self)
     }
 }

@@ -32,10 +32,12 @@ pub use smooth_leaky_relu::SmoothLeakyRelu;
 pub use softplus::Softplus;
 pub use tanh::Tanh;
 
+use crate::score::{Slopes, recorded_input};
 use crate::univariate::Univariate;
 use crate::{NetworkConfig, Parameters};
-use maxlik_model::{Bijection, Mapped};
+use maxlik_model::{Bijection, Mapped, PropagateScore, Propagated};
 use maxlik_nn::Scope;
+use maxlik_tensor::autograd::recorded;
 use maxlik_tensor::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -106,6 +108,47 @@ impl<U: Univariate> Bijection for Elementwise<U> {
 
     fn unmap(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Mapped> {
         self.apply(z, context, false)
+    }
+
+    fn propagation(&self) -> Option<&dyn PropagateScore> {
+        Some(self)
+    }
+}
+
+impl<U: Univariate> Elementwise<U> {
+    fn apply_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+        forward: bool,
+    ) -> Result<Propagated> {
+        recorded(|| {
+            let x = recorded_input(x)?;
+            let mapped = self.apply(&x, context, forward)?;
+            let score = Slopes::of(&mapped, &x)?.carry(score)?;
+            Ok(Propagated { mapped, score: score.f_detach()? })
+        })
+    }
+}
+
+impl<U: Univariate> PropagateScore for Elementwise<U> {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.apply_score(x, score, context, true)
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.apply_score(z, score, context, false)
     }
 }
 

@@ -69,28 +69,36 @@ impl CircularConvolution {
     }
 }
 
-impl Bijection for CircularConvolution {
-    fn domain(&self) -> &[i64] {
-        &self.shape
-    }
-
-    fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let log_det = self.log_det(x)?;
+impl CircularConvolution {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
         if x.size()[0] == 0 {
-            return Ok(Mapped { value: x.shallow_clone(), log_det });
+            return Ok(x.shallow_clone());
         }
         let (ph, pw) = (self.size[0] / 2, self.size[1] / 2);
         let padded = x.f_pad([pw, pw, ph, ph].as_slice(), "circular", None::<f64>)?;
         let (one, none) = ([1_i64, 1], [0_i64, 0]);
-        let value = padded.f_conv2d(
+        Ok(padded.f_conv2d(
             &self.kernel()?,
             None::<Tensor>,
             one.as_slice(),
             none.as_slice(),
             one.as_slice(),
             1,
-        )?;
-        Ok(Mapped { value, log_det })
+        )?)
+    }
+}
+
+impl Bijection for CircularConvolution {
+    fn domain(&self) -> &[i64] {
+        &self.shape
+    }
+
+    fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Ok(Mapped { value: self.value(x)?, log_det: self.log_det(x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

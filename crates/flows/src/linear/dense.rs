@@ -30,14 +30,24 @@ impl DenseLinear {
     }
 }
 
+impl DenseLinear {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_linear(&self.weight, Some(&self.bias))?)
+    }
+}
+
 impl Bijection for DenseLinear {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let value = x.f_linear(&self.weight, Some(&self.bias))?;
+        let value = self.value(x)?;
         Ok(Mapped { value, log_det: each_row(&logdet::dense(&self.weight)?, x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

@@ -112,14 +112,24 @@ impl EmergingConvolution {
     }
 }
 
+impl EmergingConvolution {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        self.second.apply(&self.first.apply(x)?)
+    }
+}
+
 impl Bijection for EmergingConvolution {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let value = self.second.apply(&self.first.apply(x)?)?;
+        let value = self.value(x)?;
         Ok(Mapped { value, log_det: self.log_det(x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

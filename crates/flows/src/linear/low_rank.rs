@@ -42,17 +42,26 @@ impl LowRankLinear {
     }
 }
 
+impl LowRankLinear {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        let update = x.f_matmul(&self.v)?.f_matmul(&self.u.f_transpose(0, 1)?)?;
+        Ok(x * self.log_diagonal.f_exp()? + update + &self.bias)
+    }
+}
+
 impl Bijection for LowRankLinear {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let diagonal = self.log_diagonal.f_exp()?;
-        let update = x.f_matmul(&self.v)?.f_matmul(&self.u.f_transpose(0, 1)?)?;
-        let value = x * &diagonal + update + &self.bias;
-        let log_det = logdet::low_rank(&diagonal, &self.u, &self.v)?;
+        let value = self.value(x)?;
+        let log_det = logdet::low_rank(&self.log_diagonal.f_exp()?, &self.u, &self.v)?;
         Ok(Mapped { value, log_det: each_row(&log_det, x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

@@ -94,6 +94,10 @@ impl Bijection for Pointwise {
         self.apply(x, |inner, x| inner.map(x, None))
     }
 
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        self.apply(x, |inner, x| inner.map_unnormalized(x, None))
+    }
+
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
         self.apply(z, |inner, z| inner.unmap(z, None))
     }

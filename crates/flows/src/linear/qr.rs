@@ -38,15 +38,25 @@ impl QrLinear {
     }
 }
 
+impl QrLinear {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = x.f_matmul(&self.upper()?.f_transpose(0, 1)?)?;
+        Ok(self.reflections.apply(&rows)? + &self.bias)
+    }
+}
+
 impl Bijection for QrLinear {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let rows = x.f_matmul(&self.upper()?.f_transpose(0, 1)?)?;
-        let value = self.reflections.apply(&rows)? + &self.bias;
+        let value = self.value(x)?;
         Ok(Mapped { value, log_det: each_row(&self.log_diagonal.f_sum(None::<Kind>)?, x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

@@ -34,15 +34,25 @@ impl SvdLinear {
     }
 }
 
+impl SvdLinear {
+    fn value(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = self.right.apply(x)? * self.log_values.f_exp()?;
+        Ok(self.left.apply(&rows)? + &self.bias)
+    }
+}
+
 impl Bijection for SvdLinear {
     fn domain(&self) -> &[i64] {
         &self.shape
     }
 
     fn map(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
-        let rows = self.right.apply(x)? * self.log_values.f_exp()?;
-        let value = self.left.apply(&rows)? + &self.bias;
+        let value = self.value(x)?;
         Ok(Mapped { value, log_det: each_row(&self.log_values.f_sum(None::<Kind>)?, x)? })
+    }
+
+    fn map_unnormalized(&self, x: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {
+        Mapped::volume_preserving(self.value(x)?)
     }
 
     fn unmap(&self, z: &Tensor, _context: Option<&Tensor>) -> Result<Mapped> {

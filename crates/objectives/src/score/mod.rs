@@ -4,19 +4,24 @@ mod denoising;
 mod explicit;
 mod finite_difference;
 mod of_density;
+mod reconstruction;
 mod sliced;
 
 pub use denoising::DenoisingScoreMatching;
 pub use explicit::ExplicitScoreMatching;
 pub use finite_difference::FiniteDifferenceScoreMatching;
 pub use of_density::ScoreOf;
+pub use reconstruction::{
+    Chains, ContractiveReconstruction, DenoisingReconstruction, Metropolis, ReconstructionScore,
+    log_density_difference,
+};
 pub use sliced::{SlicedScoreMatching, Slices};
 
 use maxlik_tensor::Result;
 use tch::{Kind, Tensor};
 
 /// Sums the event dimensions of `[B, event…]`.
-fn sum_events(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn sum_events(x: &Tensor) -> Result<Tensor> {
     let rows = x.size().first().copied().unwrap_or_default();
     let count: i64 = x.size().iter().skip(1).product();
     let flat = x.f_reshape([rows, count])?;

@@ -5,7 +5,12 @@ use maxlik_tensor::Result;
 use maxlik_tensor::autograd::{self, Graph};
 use tch::{Kind, Tensor};
 
-/// The score `∇ₓ ln p(x)` (by autograd) and the energy `−ln p(x)` of a density.
+/// The score `∇ₓ ln p(x)` (by autograd) and the energy `−ln p(x) + const` of a density.
+///
+/// Both come from [`Density::unnormalized_log_prob`]: determinants that do not depend on `x`, such as
+/// those of linear layers, are not computed. Training a flow this way by score matching is EBFlow
+/// (Chao et al. 2023, "Training energy-based normalizing flow with score-matching objectives",
+/// arXiv:2305.15267): a step costs `O(D²)` for each sample where likelihood costs `O(D³)` on top.
 ///
 /// The score is differentiable by the parameters, and by `x` where `x` requires a gradient.
 #[derive(Debug)]
@@ -15,7 +20,7 @@ impl<D: Density> Score for ScoreOf<D> {
     fn score(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         autograd::recorded(|| {
             let x = if x.requires_grad() { x.shallow_clone() } else { autograd::leaf(x)? };
-            let log_prob = self.0.log_prob(&x, context)?.f_sum(None::<Kind>)?;
+            let log_prob = self.0.unnormalized_log_prob(&x, context)?.f_sum(None::<Kind>)?;
             autograd::gradient(&log_prob, None, &x, Graph::Differentiable)
         })
     }
@@ -23,6 +28,6 @@ impl<D: Density> Score for ScoreOf<D> {
 
 impl<D: Density> Energy for ScoreOf<D> {
     fn energy(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
-        Ok(-self.0.log_prob(x, context)?)
+        Ok(-self.0.unnormalized_log_prob(x, context)?)
     }
 }

@@ -23,6 +23,7 @@ pub fn dense(a: &Tensor) -> Result<Tensor> {
 
 /// As [`dense`], unchecked and also for complex matrices.
 pub(super) fn slogdet(a: &Tensor, d: i64) -> Result<Tensor> {
+    super::count_factorization();
     if !must_loop(a, d) {
         return Ok(a.f_slogdet()?.1);
     }

@@ -38,6 +38,7 @@ impl LuFactors {
             let (lu, pivots, _info) = Tensor::f_linalg_lu_factor_ex(a, true, false)?;
             Ok(Part { lu, pivots })
         };
+        super::count_factorization();
         let parts = if must_loop(a, dims) {
             let matrices = a.f_reshape([-1, dims, dims])?.f_unbind(0)?;
             matrices.iter().map(factor).collect::<Result<_>>()?

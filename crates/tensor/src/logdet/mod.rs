@@ -42,3 +42,20 @@ pub use padded::{padded_convolution, toeplitz};
 pub use power_series::{Roulette, neumann_surrogate, power_series};
 pub use spd::positive_definite;
 pub use triangular::triangular;
+
+use std::cell::Cell;
+
+thread_local! {
+    static FACTORED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has factored a matrix (or a batch of them) for a log-determinant: calls of
+/// LU and Cholesky made by this module. Shows that training which needs no determinant computes none.
+#[must_use]
+pub fn factorizations() -> u64 {
+    FACTORED.get()
+}
+
+fn count_factorization() {
+    FACTORED.set(FACTORED.get() + 1);
+}

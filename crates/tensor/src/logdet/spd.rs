@@ -15,6 +15,7 @@ use tch::Tensor;
 pub fn positive_definite(a: &Tensor) -> Result<Tensor> {
     check::floating("matrix", a)?;
     check::square("matrix", a)?;
+    super::count_factorization();
     let (lower, info) = a.f_linalg_cholesky_ex(false, false)?;
     if bool::try_from(&info.f_ne(0)?.f_any()?)? {
         return Err(Error::NotInvertible { what: "a matrix that is not positive definite".into() });
