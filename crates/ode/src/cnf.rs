@@ -1,12 +1,13 @@
 //! Continuous normalizing flows.
 
-use crate::flow_state::{Extras, FlowField, SharedDrift};
+use crate::flow_state::{Extras, FlowField, SharedDrift, Unpacked};
+use crate::mlp::{Plan, solve_fused};
 use crate::solution::Counts;
 use crate::trace::{Autograd, Drift, Trace};
 use crate::{Gradient, SharedField, Solution, Solver};
 use maxlik_model::{Density, Sampled, VectorField};
 use maxlik_tensor::{Error, Result, check};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The density of the endpoint of `dx/dt = v(t, x)` from a base density:
 /// `ln p(x) = ln p₀(x₀) − ∫ tr ∂v/∂x dt` along the solution (Chen, Rubanova, Bettencourt and
@@ -201,16 +202,24 @@ impl Cnf {
         let times = match &draws.base_time {
             None => Tensor::f_from_slice(&[self.times.1, self.times.0])?,
             Some(base) if self.solver.control().is_per_sample() => {
-                let base = base.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?;
+                let base = base.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
                 Tensor::f_stack(&[data.f_expand([base.size()[0]], false)?, base], 1)?
             }
             Some(base) => {
-                let base = base.f_narrow(0, 0, 1)?.f_to_device(tch::Device::Cpu)?;
+                let base = base.f_narrow(0, 0, 1)?.f_to_device(Device::Cpu)?;
                 Tensor::f_cat(&[data, base.f_to_kind(Kind::Double)?], 0)?
             }
         };
-        let solution = self.solve(&field, &field.pack(x)?, &times)?;
-        let end = field.unpack(&solution.final_states())?;
+        let probe = draws.probe.as_ref();
+        let shared = draws.base_time.is_none();
+        let fused = if shared { self.fused(x, context, probe, self.extras)? } else { None };
+        let (end, counts) = match fused {
+            Some(found) => found,
+            None => {
+                let solution = self.solve(&field, &field.pack(x)?, &times)?;
+                (field.unpack(&solution.final_states())?, solution.counts)
+            }
+        };
         let log_prob = self.base_log_prob(&end.x, context)?.f_add(&end.divergence)?;
         // The integrals run from the data to the base.
         let sign = (self.times.0 - self.times.1).signum();
@@ -220,8 +229,45 @@ impl Cnf {
             latent: end.x,
             kinetic: end.kinetic.map(forward).transpose()?,
             frobenius: end.frobenius.map(forward).transpose()?,
-            counts: solution.counts,
+            counts,
         })
+    }
+
+    /// The solve from the data to the base by the kernels for networks with two hidden layers, where
+    /// they can do it.
+    fn fused(
+        &self,
+        x: &Tensor,
+        context: Option<&Tensor>,
+        probe: Option<&Tensor>,
+        extras: Extras,
+    ) -> Result<Option<(Unpacked, Vec<Counts>)>> {
+        let (Some(tableau), control) = (self.solver.stepper().tableau(), self.solver.control())
+        else {
+            return Ok(None);
+        };
+        let one = probe.is_none_or(|probe| probe.size()[0] == 1);
+        let plain = extras == Extras::default() && self.gradient.is_none() && one;
+        let cpu = x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double);
+        if !plain || !cpu || x.dim() != 2 || !Plan::fits(tableau, control) {
+            return Ok(None);
+        }
+        let Some(network) = self.drift.with(|drift| drift.two_layer(context))? else {
+            return Ok(None);
+        };
+        network.check(x)?;
+        let plan = Plan {
+            tableau: *tableau,
+            control: control.clone(),
+            times: (self.times.1, self.times.0),
+            kind: x.kind(),
+        };
+        let probe = probe.map(|probe| probe.f_select(0, 0)).transpose()?;
+        let (end, divergence, solution) =
+            solve_fused(&network, probe.as_ref(), x, plan, &self.solver)?;
+        solution.ensure_success()?;
+        let end = Unpacked { x: end, divergence, kinetic: None, frobenius: None };
+        Ok(Some((end, solution.counts)))
     }
 
     fn base_log_prob(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {

@@ -39,12 +39,6 @@ impl Explicit {
         Self { tableau, coefficients: RefCell::new(None), spare: RefCell::new(None) }
     }
 
-    /// Its tableau.
-    #[must_use]
-    pub fn tableau(&self) -> &Tableau {
-        &self.tableau
-    }
-
     /// Takes the coefficients out, for the time of a step: a field that itself solves with this
     /// stepper finds none, and makes its own.
     fn take(&self, y: &Tensor) -> Result<Coefficients> {
@@ -203,6 +197,10 @@ impl Stepper for Explicit {
         if let Some(buffer) = step.stages.into_buffer() {
             self.spare.replace(Some(buffer));
         }
+    }
+
+    fn tableau(&self) -> Option<&Tableau> {
+        Some(&self.tableau)
     }
 
     fn clone_box(&self) -> Box<dyn Stepper> {

@@ -28,11 +28,8 @@ pub(crate) fn estimate(
     let scale = adaptive.scale(&point.y.f_abs()?)?;
     let norms = |x: &Tensor| host::to_vec(&adaptive.norm(x, &scale)?);
     let (d0, d1) = (norms(point.y)?, norms(&slope)?);
-    let trial = |(d0, d1): (&f64, &f64)| {
-        if *d0 < 1e-5 || *d1 < 1e-5 || !(d0 / d1).is_finite() { 1e-6 } else { 0.01 * d0 / d1 }
-    };
     let trials: Vec<f64> =
-        d0.iter().zip(&d1).map(trial).map(|h| h.min(adaptive.max_step)).collect();
+        d0.iter().zip(&d1).map(|(d0, d1)| first_guess(*d0, *d1).min(adaptive.max_step)).collect();
     let dt = match (point.dt, trials.as_slice()) {
         (Time::Shared(sign), [h]) => Time::Shared(sign * h),
         (Time::Each(sign), _) => {
@@ -43,14 +40,25 @@ pub(crate) fn estimate(
     let further = Point { dt: &dt, ..*point };
     let change = stepper.slope(&further, 1.0, &dt.advance(point.y, &slope)?)?.f_sub(&slope)?;
     let d2 = norms(&change)?;
-    let sizes = trials.iter().zip(d1.iter().zip(d2)).map(|(&h, (d1, d2))| {
-        let steepest = d1.max(d2 / h);
-        let second = if steepest <= 1e-15 || !steepest.is_finite() {
-            (h * 1e-3).max(1e-6)
-        } else {
-            (0.01 / steepest).powf(1.0 / f64::from(power.max(1)))
-        };
-        second.min(100.0 * h).min(adaptive.max_step)
-    });
+    let sizes = trials
+        .iter()
+        .zip(d1.iter().zip(d2))
+        .map(|(&h, (d1, d2))| second_guess(h, *d1, d2 / h, power).min(adaptive.max_step));
     Ok(First { sizes: sizes.collect(), slope })
+}
+
+/// The trial step `d₀ / (100 d₁)`, or a small one where either norm is tiny.
+pub(crate) fn first_guess(d0: f64, d1: f64) -> f64 {
+    if d0 < 1e-5 || d1 < 1e-5 || !(d0 / d1).is_finite() { 1e-6 } else { 0.01 * d0 / d1 }
+}
+
+/// `min(100 h, (0.01 / max(d₁, d₂))^(1/q))`.
+pub(crate) fn second_guess(h: f64, d1: f64, d2: f64, power: u32) -> f64 {
+    let steepest = d1.max(d2);
+    let second = if steepest <= 1e-15 || !steepest.is_finite() {
+        (h * 1e-3).max(1e-6)
+    } else {
+        (0.01 / steepest).powf(1.0 / f64::from(power.max(1)))
+    };
+    second.min(100.0 * h)
 }

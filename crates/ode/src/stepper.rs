@@ -125,6 +125,11 @@ pub trait Stepper: Debug + Send {
         drop(step);
     }
 
+    /// The tableau, where the method is an explicit Runge–Kutta method.
+    fn tableau(&self) -> Option<&crate::tableau::Tableau> {
+        None
+    }
+
     /// A copy of its own.
     fn clone_box(&self) -> Box<dyn Stepper>;
 }

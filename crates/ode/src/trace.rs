@@ -3,6 +3,7 @@
 //! All are sums `Σₖ uₖᵀ J uₖ` over vectors `uₖ` with `E Σₖ uₖ uₖᵀ = I`, so that the estimate is
 //! unbiased for the trace, and `Σₖ ‖Jᵀ uₖ‖²` for the squared Frobenius norm.
 
+use crate::mlp::TwoLayer;
 use maxlik_model::VectorField;
 use maxlik_tensor::autograd::{self, Graph, gradient, leaf};
 use maxlik_tensor::{Error, Result, check};
@@ -107,6 +108,16 @@ pub trait Drift: VectorField {
         frobenius: bool,
     ) -> Result<Traced> {
         probe_divergence(&|x| self.velocity(t, x, context), x, probe, frobenius)
+    }
+
+    /// The field as a network with two hidden layers, where it is one: [`crate::Cnf`] then solves it
+    /// by kernels of its own.
+    ///
+    /// # Errors
+    /// Those of the field.
+    fn two_layer(&self, context: Option<&Tensor>) -> Result<Option<TwoLayer>> {
+        let _unused = context;
+        Ok(None)
     }
 }
 

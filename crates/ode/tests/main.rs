@@ -7,6 +7,7 @@ mod batch;
 mod diffusion;
 mod events;
 mod flows;
+mod fused;
 mod golden;
 mod gradients;
 mod implicit;
