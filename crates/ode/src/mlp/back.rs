@@ -1,11 +1,10 @@
 //! The steps of a worker backward, with the gradients of the parameters.
 
-use super::eval::{Deltas, Inner, backward, forward};
-use super::gemm::{ROWS, WIDTH, outer};
+use super::eval::{Deltas, Inner, backward, forward, outer_sum};
+use super::gemm::ROWS;
 use super::real::Real;
-use super::simd::{Kernel, dispatch};
 use super::weights::{Transposed, Weights};
-use super::worker::{Gathered, Taped, When, Worker, stage_state};
+use super::worker::{Gathered, Strip, Taped, When, Worker, stage_state};
 use crate::tableau::Tableau;
 
 /// Gradients of the parameters, of padded widths.
@@ -36,12 +35,14 @@ struct Pass<'a, T> {
     stages: usize,
     inner: Inner<T>,
     deltas: Deltas<T>,
-    /// Stage states `[S, M, D]`, with the time and a one `[S, M, D + 2]`.
+    /// States at the start `[ROWS, D]`.
+    x: Vec<T>,
+    /// Stage states `[S, ROWS, D]`, with the time and a one `[S, ROWS, D + 2]`.
     states: Vec<T>,
     joined: Vec<T>,
     k: Vec<T>,
     tau: Vec<T>,
-    /// Gradients by the slopes `[S, M, D]` and by the stage states `[S, M, D]`.
+    /// Gradients by the slopes `[S, ROWS, D]` and by the stage states `[S, ROWS, D]`.
     by_slope: Vec<T>,
     by_state: Vec<T>,
     aside: Gathered<T>,
@@ -78,6 +79,7 @@ pub(crate) fn go_back<T: Real>(
         stages,
         inner: Inner::new(stages, s.p1, s.p2),
         deltas: Deltas::new(stages, s.p1, s.p2),
+        x: zeros(ROWS * s.d),
         states: zeros(stages * ROWS * s.d),
         joined: zeros(stages * ROWS * (s.d + 2)),
         k: zeros(stages * ROWS * (s.d + 1)),
@@ -86,42 +88,18 @@ pub(crate) fn go_back<T: Real>(
         by_state: zeros(stages * ROWS * s.d),
         aside: Gathered::default(),
     };
-    dispatch(Back { pass: &mut pass, worker, a_ell, total: &mut total });
+    let all: Vec<usize> = (0..worker.rows).collect();
+    for step in worker.tape.iter().flatten().rev() {
+        let rows = step.rows.as_deref().unwrap_or(&all);
+        for (part, chunk) in rows.chunks(ROWS).enumerate() {
+            pass.strip(worker, (step, chunk, part * ROWS), a_ell, &mut total);
+        }
+    }
     total
 }
 
-struct Back<'a, 'b, T> {
-    pass: &'a mut Pass<'b, T>,
-    worker: &'a Worker<T>,
-    a_ell: &'a [T],
-    total: &'a mut Gradients<T>,
-}
-
-impl<T: Real> Kernel for Back<'_, '_, T> {
-    #[inline(always)]
-    fn run(self) {
-        let Self { pass, worker, a_ell, total } = self;
-        let all: Vec<usize> = (0..worker.rows).collect();
-        for step in worker.tape.iter().flatten().rev() {
-            let rows = step.rows.as_deref().unwrap_or(&all);
-            for (part, chunk) in rows.chunks(ROWS).enumerate() {
-                let at = (step, chunk, part * ROWS);
-                match chunk.len() {
-                    1 => pass.strip::<1>(worker, at, a_ell, total),
-                    2 => pass.strip::<2>(worker, at, a_ell, total),
-                    3 => pass.strip::<3>(worker, at, a_ell, total),
-                    4 => pass.strip::<4>(worker, at, a_ell, total),
-                    5 => pass.strip::<5>(worker, at, a_ell, total),
-                    _ => pass.strip::<6>(worker, at, a_ell, total),
-                }
-            }
-        }
-    }
-}
-
 impl<T: Real> Pass<'_, T> {
-    #[inline(always)]
-    fn strip<const M: usize>(
+    fn strip(
         &mut self,
         worker: &Worker<T>,
         (step, rows, first): (&Taped<T>, &[usize], usize),
@@ -130,39 +108,41 @@ impl<T: Real> Pass<'_, T> {
     ) {
         let (w, tableau, stages) = (self.w, self.tableau, self.stages);
         let (s, d) = (w.sizes, w.sizes.d);
-        let (wide, plane) = (d + 1, M * (d + 1));
-        let when = When { t: &step.t, dt: &step.dt };
-        let x = &step.x[first * d..(first + M) * d];
-        let widths = (s.p1, s.p2);
-        let aside = self.aside.gather(rows, widths, worker.bias.as_ref(), worker.probe.as_ref());
+        let (wide, plane) = (d + 1, ROWS * (d + 1));
+        let strip = Strip::new(rows, When { t: &step.t, dt: &step.dt }, first);
+        for (m, at) in strip.places.into_iter().enumerate() {
+            let at = first + at;
+            self.x[m * d..(m + 1) * d].copy_from_slice(&step.x[at * d..(at + 1) * d]);
+        }
+        let (bias, probe) = (worker.bias.as_ref(), worker.probe.as_ref());
+        let aside = self.aside.gather(&strip.rows, (s.p1, s.p2), bias, probe);
         // The stages once more.
         for stage in 0..stages {
-            let y = &mut self.states[stage * M * d..(stage + 1) * M * d];
+            let y = &mut self.states[stage * ROWS * d..(stage + 1) * ROWS * d];
             let row_of = |j: usize| tableau.matrix[stage - 1][j];
-            stage_state::<T, M>(d, (x, &self.k, plane), stage, row_of, (when, first), y);
-            let times: [T; M] = std::array::from_fn(|m| {
-                let (t, dt) = when.at(first + m);
-                T::of(t + tableau.nodes[stage] * dt)
-            });
+            stage_state(d, (&self.x, &self.k, plane), stage, row_of, &strip.dt, y);
+            let times = strip.times(tableau.nodes[stage]);
             let slopes = &mut self.k[stage * plane..(stage + 1) * plane];
-            let inner = (&mut self.inner, stage * M);
-            forward::<T, M>(w, &aside, (y, &times), inner, (slopes, &mut self.tau, wide));
-            for m in 0..M {
-                let joined =
-                    &mut self.joined[(stage * M + m) * (d + 2)..(stage * M + m + 1) * (d + 2)];
+            let inner = (&mut self.inner, stage * ROWS);
+            forward(w, &aside, (y, &times), inner, (slopes, &mut self.tau, wide));
+            for m in 0..ROWS {
+                let at = (stage * ROWS + m) * (d + 2);
+                let joined = &mut self.joined[at..at + d + 2];
                 joined[..d].copy_from_slice(&y[m * d..(m + 1) * d]);
                 joined[d] = times[m];
                 joined[d + 1] = T::ONE;
             }
         }
-        // Backward: gk = dt (b a + Σ a gx of later stages), and gx from each evaluation.
+        // Backward: gk = dt (b a + Σ a gx of later stages), and gx from each evaluation. Rows that
+        // only fill the strip keep gradients of zero.
+        self.by_slope.fill(T::default());
         for stage in (0..stages).rev() {
             let b = tableau.weights[stage];
-            let mut by_trace = [T::default(); M];
+            let mut by_trace = [T::default(); ROWS];
             for (m, &row) in rows.iter().enumerate() {
-                let (_, dt) = when.at(first + m);
+                let dt = strip.dt[m];
                 by_trace[m] = T::of(b * dt) * a_ell[row];
-                let at = (stage * M + m) * d;
+                let at = (stage * ROWS + m) * d;
                 for j in 0..d {
                     self.by_slope[at + j] = T::of(b * dt) * total.x[row * d + j];
                 }
@@ -173,40 +153,39 @@ impl<T: Real> Pass<'_, T> {
                     }
                     let weight = T::of(weight * dt);
                     for j in 0..d {
-                        let from = self.by_state[(later * M + m) * d + j];
-                        self.by_slope[at + j] = weight.fma(from, self.by_slope[at + j]);
+                        let from = self.by_state[(later * ROWS + m) * d + j];
+                        self.by_slope[at + j] += weight * from;
                     }
                 }
             }
             let (by_slope, by_state) = (&self.by_slope, &mut self.by_state);
-            backward::<T, M>(
+            backward(
                 (w, self.back),
                 &aside,
-                (&self.inner, &mut self.deltas, stage * M),
-                (&by_slope[stage * M * d..(stage + 1) * M * d], &by_trace),
-                &mut by_state[stage * M * d..(stage + 1) * M * d],
+                (&self.inner, &mut self.deltas, stage * ROWS),
+                (&by_slope[stage * ROWS * d..(stage + 1) * ROWS * d], &by_trace),
+                &mut by_state[stage * ROWS * d..(stage + 1) * ROWS * d],
             );
         }
         for (m, &row) in rows.iter().enumerate() {
             for stage in 0..stages {
                 for j in 0..d {
-                    total.x[row * d + j] += self.by_state[(stage * M + m) * d + j];
+                    total.x[row * d + j] += self.by_state[(stage * ROWS + m) * d + j];
                 }
             }
         }
-        self.gather::<M>(rows, total);
+        self.gather(rows, total);
     }
 
     /// Adds the strip's part to the gradients of the parameters.
-    #[inline(always)]
-    fn gather<const M: usize>(&self, rows: &[usize], total: &mut Gradients<T>) {
-        let (s, d, count) = (self.w.sizes, self.w.sizes.d, self.stages * M);
+    fn gather(&self, rows: &[usize], total: &mut Gradients<T>) {
+        let (s, d, count) = (self.w.sizes, self.w.sizes.d, self.stages * ROWS);
         let (inner, deltas) = (&self.inner, &self.deltas);
-        outer(count, (&self.joined, d + 2, d + 2), (&deltas.z1, s.p1), &mut total.first);
-        outer(count, (&deltas.z2, s.second, s.p2), (&inner.h1, s.p1), &mut total.w2);
-        outer(count, (&deltas.m, s.second, s.p2), (&inner.e1, s.p1), &mut total.c);
-        outer(count, (&self.by_slope, d, d), (&inner.h2, s.p2), &mut total.w3);
-        outer(count, (&self.joined[d + 1..], 1, d + 2), (&deltas.z2, s.p2), &mut total.b2);
+        outer_sum(count, (&self.joined, d + 2, d + 2), (&deltas.z1, s.p1), &mut total.first);
+        outer_sum(count, (&deltas.z2, s.second, s.p2), (&inner.h1, s.p1), &mut total.w2);
+        outer_sum(count, (&deltas.m, s.second, s.p2), (&inner.e1, s.p1), &mut total.c);
+        outer_sum(count, (&self.by_slope, d, d), (&inner.h2, s.p2), &mut total.w3);
+        outer_sum(count, (&self.joined[d + 1..], 1, d + 2), (&deltas.z2, s.p2), &mut total.b2);
         for row in 0..count {
             for j in 0..d {
                 total.b3[j] += self.by_slope[row * d + j];
@@ -215,13 +194,9 @@ impl<T: Real> Pass<'_, T> {
         let add = |to: &mut [T], from: &[T], width: usize| {
             for stage in 0..self.stages {
                 for (m, &row) in rows.iter().enumerate() {
-                    let from = &from[(stage * M + m) * width..(stage * M + m + 1) * width];
+                    let from = &from[(stage * ROWS + m) * width..(stage * ROWS + m + 1) * width];
                     let to = &mut to[row * width..(row + 1) * width];
-                    for (to, from) in to.chunks_exact_mut(WIDTH).zip(from.chunks_exact(WIDTH)) {
-                        for j in 0..WIDTH {
-                            to[j] += from[j];
-                        }
-                    }
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
                 }
             }
         };

@@ -1,7 +1,8 @@
 //! One evaluation of value and trace for a strip of rows, and its transposed derivative.
 
-use super::gemm::{ROWS, WIDTH, dot, tile};
+use super::gemm::{ROWS, WIDTH, dot, outer, tile};
 use super::real::Real;
+use super::simd::dispatch;
 use super::weights::{Transposed, Weights};
 
 /// Up to so many numbers of an event the last layer is a few dot products.
@@ -35,25 +36,41 @@ impl<T: Real> Inner<T> {
     }
 }
 
-/// `v` (`[M, stride]`, the first `D` of each row) and `τ` `[M]` at `x` (`[M, D]`) and `t` `[M]`; the
-/// intermediates go to the rows from `first` on.
-#[inline(always)]
-pub(crate) fn forward<T: Real, const M: usize>(
+/// `v` (`[ROWS, stride]`, the first `D` of each row) and `τ` `[ROWS]` at `x` (`[ROWS, D]`) and `t`
+/// `[ROWS]`; the intermediates go to the rows from `first` on.
+///
+/// This, [`backward`] and [`outer_sum`] are all that is compiled for each kind of processor, and
+/// always for a whole strip: a strip of fewer rows holds one of them several times.
+pub(crate) fn forward<T: Real>(
     w: &Weights<T>,
     aside: &Aside<'_, T>,
-    (x, t): (&[T], &[T]),
+    at: (&[T], &[T; ROWS]),
+    inner: (&mut Inner<T>, usize),
+    out: (&mut [T], &mut [T], usize),
+) {
+    dispatch(
+        #[inline(always)]
+        || forward_strip(w, aside, at, inner, out),
+    );
+}
+
+#[inline(always)]
+fn forward_strip<T: Real>(
+    w: &Weights<T>,
+    aside: &Aside<'_, T>,
+    (x, t): (&[T], &[T; ROWS]),
     (inner, first): (&mut Inner<T>, usize),
     (v, tau, stride): (&mut [T], &mut [T], usize),
 ) {
     let s = w.sizes;
-    let h1 = &mut inner.h1[first * s.p1..(first + M) * s.p1];
-    let e1 = &mut inner.e1[first * s.p1..(first + M) * s.p1];
-    let h2 = &mut inner.h2[first * s.p2..(first + M) * s.p2];
-    let mid = &mut inner.m[first * s.p2..(first + M) * s.p2];
+    let h1 = &mut inner.h1[first * s.p1..(first + ROWS) * s.p1];
+    let e1 = &mut inner.e1[first * s.p1..(first + ROWS) * s.p1];
+    let h2 = &mut inner.h2[first * s.p2..(first + ROWS) * s.p2];
+    let mid = &mut inner.m[first * s.p2..(first + ROWS) * s.p2];
     for panel in 0..s.p1 / WIDTH {
         let column = panel * WIDTH;
-        let mut z = [[T::default(); WIDTH]; M];
-        for m in 0..M {
+        let mut z = [[T::default(); WIDTH]; ROWS];
+        for m in 0..ROWS {
             let bias = match aside.bias {
                 Some(rows) => &rows[m * s.p1 + column..m * s.p1 + column + WIDTH],
                 None => &w.b1[column..column + WIDTH],
@@ -63,8 +80,8 @@ pub(crate) fn forward<T: Real, const M: usize>(
                 z[m][j] = t[m].fma(slope[j], bias[j]);
             }
         }
-        tile::<T, M>(x, s.d, w.w1.panel(panel), &mut z);
-        for m in 0..M {
+        tile(x, s.d, w.w1.panel(panel), &mut z);
+        for m in 0..ROWS {
             let at = m * s.p1 + column;
             let (h, e) = (&mut h1[at..at + WIDTH], &mut e1[at..at + WIDTH]);
             for j in 0..WIDTH {
@@ -81,23 +98,23 @@ pub(crate) fn forward<T: Real, const M: usize>(
             }
         }
     }
-    let mut sums = [[T::default(); WIDTH]; M];
+    let mut sums = [[T::default(); WIDTH]; ROWS];
     for panel in 0..s.p2 / WIDTH {
         let column = panel * WIDTH;
-        let mut z = [[T::default(); WIDTH]; M];
+        let mut z = [[T::default(); WIDTH]; ROWS];
         for row in &mut z {
             row.copy_from_slice(&w.b2[column..column + WIDTH]);
         }
-        tile::<T, M>(h1, s.p1, w.w2.panel(panel), &mut z);
-        for m in 0..M {
+        tile(h1, s.p1, w.w2.panel(panel), &mut z);
+        for m in 0..ROWS {
             let h = &mut h2[m * s.p2 + column..m * s.p2 + column + WIDTH];
             for j in 0..WIDTH {
                 h[j] = z[m][j].tanh();
             }
         }
-        let mut c = [[T::default(); WIDTH]; M];
-        tile::<T, M>(e1, s.p1, w.c.panel(panel), &mut c);
-        for m in 0..M {
+        let mut c = [[T::default(); WIDTH]; ROWS];
+        tile(e1, s.p1, w.c.panel(panel), &mut c);
+        for m in 0..ROWS {
             let at = m * s.p2 + column;
             let h = &h2[at..at + WIDTH];
             mid[at..at + WIDTH].copy_from_slice(&c[m]);
@@ -111,18 +128,18 @@ pub(crate) fn forward<T: Real, const M: usize>(
             }
         }
     }
-    for m in 0..M {
+    for m in 0..ROWS {
         tau[m] = sums[m].iter().fold(T::default(), |sum, x| sum + *x);
     }
-    last_layer::<T, M>(w, h2, v, stride);
+    last_layer(w, h2, v, stride);
 }
 
 /// `v = W₃ h₂ + b₃`.
 #[inline(always)]
-fn last_layer<T: Real, const M: usize>(w: &Weights<T>, h2: &[T], v: &mut [T], stride: usize) {
+fn last_layer<T: Real>(w: &Weights<T>, h2: &[T], v: &mut [T], stride: usize) {
     let s = w.sizes;
     if s.d <= FEW {
-        for m in 0..M {
+        for m in 0..ROWS {
             let h = &h2[m * s.p2..(m + 1) * s.p2];
             for k in 0..s.d {
                 v[m * stride + k] = dot(h, &w.rows3[k * s.p2..(k + 1) * s.p2]) + w.b3[k];
@@ -133,12 +150,12 @@ fn last_layer<T: Real, const M: usize>(w: &Weights<T>, h2: &[T], v: &mut [T], st
     for panel in 0..s.pd() / WIDTH {
         let column = panel * WIDTH;
         let count = (s.d - column).min(WIDTH);
-        let mut out = [[T::default(); WIDTH]; M];
+        let mut out = [[T::default(); WIDTH]; ROWS];
         for row in &mut out {
             row[..count].copy_from_slice(&w.b3[column..column + count]);
         }
-        tile::<T, M>(h2, s.p2, w.w3.panel(panel), &mut out);
-        for m in 0..M {
+        tile(h2, s.p2, w.w3.panel(panel), &mut out);
+        for m in 0..ROWS {
             v[m * stride + column..m * stride + column + count].copy_from_slice(&out[m][..count]);
         }
     }
@@ -164,31 +181,57 @@ impl<T: Real> Deltas<T> {
     }
 }
 
-/// The gradient by `x` `[M, D]`, given those of `v` `[M, D]` and `τ` `[M]`; intermediates and deltas
-/// are those of the rows from `first` on.
+/// The gradient by `x` `[ROWS, D]`, given those of `v` `[ROWS, D]` and `τ` `[ROWS]`; intermediates and
+/// deltas are those of the rows from `first` on.
+pub(crate) fn backward<T: Real>(
+    weights: (&Weights<T>, &Transposed<T>),
+    aside: &Aside<'_, T>,
+    at: (&Inner<T>, &mut Deltas<T>, usize),
+    grads: (&[T], &[T; ROWS]),
+    gx: &mut [T],
+) {
+    dispatch(
+        #[inline(always)]
+        || backward_strip(weights, aside, at, grads, gx),
+    );
+}
+
+/// `out += aᵀ b`, see [`outer`].
+pub(crate) fn outer_sum<T: Real>(
+    k: usize,
+    a: (&[T], usize, usize),
+    b: (&[T], usize),
+    out: &mut [T],
+) {
+    dispatch(
+        #[inline(always)]
+        || outer(k, a, b, out),
+    );
+}
+
 #[inline(always)]
-pub(crate) fn backward<T: Real, const M: usize>(
+fn backward_strip<T: Real>(
     (w, back): (&Weights<T>, &Transposed<T>),
     aside: &Aside<'_, T>,
     (inner, deltas, first): (&Inner<T>, &mut Deltas<T>, usize),
-    (gv, gt): (&[T], &[T]),
+    (gv, gt): (&[T], &[T; ROWS]),
     gx: &mut [T],
 ) {
     let s = w.sizes;
-    let h1 = &inner.h1[first * s.p1..(first + M) * s.p1];
-    let h2 = &inner.h2[first * s.p2..(first + M) * s.p2];
-    let middle = &inner.m[first * s.p2..(first + M) * s.p2];
-    let dz1 = &mut deltas.z1[first * s.p1..(first + M) * s.p1];
-    let dz2 = &mut deltas.z2[first * s.p2..(first + M) * s.p2];
-    let dm = &mut deltas.m[first * s.p2..(first + M) * s.p2];
-    let dp = &mut deltas.p[first * s.p1..(first + M) * s.p1];
-    let dq = &mut deltas.q[first * s.p2..(first + M) * s.p2];
+    let h1 = &inner.h1[first * s.p1..(first + ROWS) * s.p1];
+    let h2 = &inner.h2[first * s.p2..(first + ROWS) * s.p2];
+    let middle = &inner.m[first * s.p2..(first + ROWS) * s.p2];
+    let dz1 = &mut deltas.z1[first * s.p1..(first + ROWS) * s.p1];
+    let dz2 = &mut deltas.z2[first * s.p2..(first + ROWS) * s.p2];
+    let dm = &mut deltas.m[first * s.p2..(first + ROWS) * s.p2];
+    let dp = &mut deltas.p[first * s.p1..(first + ROWS) * s.p1];
+    let dq = &mut deltas.q[first * s.p2..(first + ROWS) * s.p2];
     let two = T::of(2.0);
     for panel in 0..s.p2 / WIDTH {
         let column = panel * WIDTH;
-        let mut dh = [[T::default(); WIDTH]; M];
-        tile::<T, M>(gv, s.d, back.w3.panel(panel), &mut dh);
-        for m in 0..M {
+        let mut dh = [[T::default(); WIDTH]; ROWS];
+        tile(gv, s.d, back.w3.panel(panel), &mut dh);
+        for m in 0..ROWS {
             let at = m * s.p2 + column;
             for j in 0..WIDTH {
                 let (h, mid) = (h2[at + j], middle[at + j]);
@@ -209,11 +252,11 @@ pub(crate) fn backward<T: Real, const M: usize>(
     }
     for panel in 0..s.p1 / WIDTH {
         let column = panel * WIDTH;
-        let mut dh = [[T::default(); WIDTH]; M];
-        tile::<T, M>(dz2, s.p2, back.w2.panel(panel), &mut dh);
-        let mut de = [[T::default(); WIDTH]; M];
-        tile::<T, M>(dm, s.p2, back.c.panel(panel), &mut de);
-        for m in 0..M {
+        let mut dh = [[T::default(); WIDTH]; ROWS];
+        tile(dz2, s.p2, back.w2.panel(panel), &mut dh);
+        let mut de = [[T::default(); WIDTH]; ROWS];
+        tile(dm, s.p2, back.c.panel(panel), &mut de);
+        for m in 0..ROWS {
             let at = m * s.p1 + column;
             for j in 0..WIDTH {
                 let h = h1[at + j];
@@ -232,9 +275,9 @@ pub(crate) fn backward<T: Real, const M: usize>(
     for panel in 0..s.pd() / WIDTH {
         let column = panel * WIDTH;
         let count = (s.d - column).min(WIDTH);
-        let mut out = [[T::default(); WIDTH]; M];
-        tile::<T, M>(dz1, s.p1, back.w1.panel(panel), &mut out);
-        for m in 0..M {
+        let mut out = [[T::default(); WIDTH]; ROWS];
+        tile(dz1, s.p1, back.w1.panel(panel), &mut out);
+        for m in 0..ROWS {
             gx[m * s.d + column..m * s.d + column + count].copy_from_slice(&out[m][..count]);
         }
     }

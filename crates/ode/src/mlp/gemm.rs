@@ -7,6 +7,9 @@ pub(crate) const WIDTH: usize = 16;
 /// Rows of a strip: with two registers of eight numbers to a panel, 12 accumulators.
 pub(crate) const ROWS: usize = 6;
 
+/// Rows of a block of an outer product.
+const BLOCK: usize = 4;
+
 /// A row of a panel.
 pub(crate) type Lane<T> = [T; WIDTH];
 
@@ -44,19 +47,14 @@ pub(crate) fn padded(n: usize) -> usize {
     n.div_ceil(WIDTH) * WIDTH
 }
 
-/// `acc += a b` for `M` rows `a` of `K` numbers, `stride` apart, and one panel `b`.
+/// `acc += a b` for the rows `a` of a strip, `K` numbers each and `stride` apart, and one panel `b`.
 #[inline(always)]
-pub(crate) fn tile<T: Real, const M: usize>(
-    a: &[T],
-    stride: usize,
-    panel: &[Lane<T>],
-    acc: &mut [Lane<T>; M],
-) {
+pub(crate) fn tile<T: Real>(a: &[T], stride: usize, panel: &[Lane<T>], acc: &mut [Lane<T>; ROWS]) {
     let k = panel.len();
-    let rows: [&[T]; M] = std::array::from_fn(|m| &a[m * stride..m * stride + k]);
+    let rows: [&[T]; ROWS] = std::array::from_fn(|m| &a[m * stride..m * stride + k]);
     let mut sum = *acc;
     for (i, b) in panel.iter().enumerate() {
-        for m in 0..M {
+        for m in 0..ROWS {
             let x = rows[m][i];
             for j in 0..WIDTH {
                 sum[m][j] = x.fma(b[j], sum[m][j]);
@@ -77,73 +75,43 @@ pub(crate) fn outer<T: Real>(
 ) {
     let mut from = 0;
     while from < na {
-        match na - from {
-            1 => outer_rows::<T, 1>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
-            2 => outer_rows::<T, 2>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
-            3 => outer_rows::<T, 3>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
-            4 => outer_rows::<T, 4>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
-            5 => outer_rows::<T, 5>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
-            _ => outer_rows::<T, 6>(
-                k,
-                (&a[from..], stride_a),
-                (b, stride_b),
-                &mut out[from * stride_b..],
-            ),
+        // What is left over goes one by one.
+        let rows = if na - from >= BLOCK { BLOCK } else { 1 };
+        let (a, out) = (&a[from..], &mut out[from * stride_b..]);
+        for column in (0..stride_b).step_by(WIDTH) {
+            let b = (&b[column..], stride_b);
+            if rows == BLOCK {
+                outer_tile::<T, BLOCK>(k, (a, stride_a), b, &mut out[column..]);
+            } else {
+                outer_tile::<T, 1>(k, (a, stride_a), b, &mut out[column..]);
+            }
         }
-        from += ROWS;
+        from += rows;
     }
 }
 
 #[inline(always)]
-fn outer_rows<T: Real, const M: usize>(
+fn outer_tile<T: Real, const M: usize>(
     k: usize,
     (a, stride_a): (&[T], usize),
     (b, stride_b): (&[T], usize),
     out: &mut [T],
 ) {
-    for panel in 0..stride_b / WIDTH {
-        let column = panel * WIDTH;
-        let mut sum = [[T::default(); WIDTH]; M];
+    let mut sum = [[T::default(); WIDTH]; M];
+    for m in 0..M {
+        sum[m].copy_from_slice(&out[m * stride_b..m * stride_b + WIDTH]);
+    }
+    for row in 0..k {
+        let x: &[T] = &a[row * stride_a..row * stride_a + M];
+        let y: &[T] = &b[row * stride_b..row * stride_b + WIDTH];
         for m in 0..M {
-            sum[m].copy_from_slice(&out[m * stride_b + column..m * stride_b + column + WIDTH]);
-        }
-        for row in 0..k {
-            let x: &[T] = &a[row * stride_a..row * stride_a + M];
-            let y: &[T] = &b[row * stride_b + column..row * stride_b + column + WIDTH];
-            for m in 0..M {
-                for j in 0..WIDTH {
-                    sum[m][j] = x[m].fma(y[j], sum[m][j]);
-                }
+            for j in 0..WIDTH {
+                sum[m][j] = x[m].fma(y[j], sum[m][j]);
             }
         }
-        for m in 0..M {
-            out[m * stride_b + column..m * stride_b + column + WIDTH].copy_from_slice(&sum[m]);
-        }
+    }
+    for m in 0..M {
+        out[m * stride_b..m * stride_b + WIDTH].copy_from_slice(&sum[m]);
     }
 }
 

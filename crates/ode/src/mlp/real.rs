@@ -129,6 +129,8 @@ mod tests {
             assert!(error <= 4e-7 * exact.abs(), "{x}: {error}");
         }
         assert!(Real::tanh(f32::NAN).is_nan());
-        assert_eq!((Real::tanh(f32::INFINITY), Real::tanh(-1e30_f32)), (1.0, -1.0));
+        for (x, end) in [(f32::INFINITY, 1.0_f32), (-1e30, -1.0)] {
+            assert!((Real::tanh(x) - end).abs() < 4e-7 && Real::tanh(x).abs() <= 1.0, "{x}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use super::eval::{Aside, Inner, forward};
 use super::gemm::ROWS;
 use super::real::Real;
-use super::simd::{Kernel, dispatch};
 use super::weights::Weights;
 use crate::tableau::{Estimate, Tableau};
 
@@ -101,10 +100,37 @@ pub(crate) struct When<'a> {
 }
 
 impl When<'_> {
-    #[inline(always)]
-    pub(crate) fn at(&self, i: usize) -> (f64, f64) {
+    fn at(&self, i: usize) -> (f64, f64) {
         let i = if self.t.len() == 1 { 0 } else { i };
         (self.t[i], self.dt[i])
+    }
+}
+
+/// A strip: rows, their places among those of the step, sizes and times. Where there are fewer than
+/// `ROWS`, the last fills it up.
+#[derive(Debug)]
+pub(crate) struct Strip {
+    pub(crate) rows: [usize; ROWS],
+    pub(crate) places: [usize; ROWS],
+    pub(crate) t: [f64; ROWS],
+    pub(crate) dt: [f64; ROWS],
+}
+
+impl Strip {
+    /// The strip of `rows` (one at least), the first of which is at the place `first` of `when`.
+    pub(crate) fn new(rows: &[usize], when: When<'_>, first: usize) -> Self {
+        let places: [usize; ROWS] = std::array::from_fn(|m| m.min(rows.len() - 1));
+        Self {
+            rows: places.map(|m| rows[m]),
+            t: places.map(|m| when.at(first + m).0),
+            dt: places.map(|m| when.at(first + m).1),
+            places,
+        }
+    }
+
+    /// `t + c dt`.
+    pub(crate) fn times<T: Real>(&self, c: f64) -> [T; ROWS] {
+        std::array::from_fn(|m| T::of(self.t[m] + c * self.dt[m]))
     }
 }
 
@@ -146,11 +172,13 @@ impl<T: Real> Worker<T> {
         trial: Option<&[f64]>,
     ) -> Vec<[f64; 2]> {
         let mut sums = vec![[0.0; 2]; self.rows];
-        dispatch(First { worker: self, w, tolerance, when, trial, sums: &mut sums });
+        let all: Vec<usize> = (0..self.rows).collect();
+        for rows in all.chunks(ROWS) {
+            self.first_strip(w, tolerance, (rows, when), trial, &mut sums);
+        }
         sums
     }
 
-    #[inline(always)]
     fn first_strip(
         &mut self,
         w: &Weights<T>,
@@ -159,23 +187,20 @@ impl<T: Real> Worker<T> {
         trial: Option<&[f64]>,
         sums: &mut [[f64; 2]],
     ) {
-        let (d, m) = (w.sizes.d, rows.len());
+        let d = w.sizes.d;
         let size = |row: usize| trial.map_or(0.0, |h| h[if h.len() == 1 { 0 } else { row }]);
         let Scratch { inner, x, k, tau, aside, .. } = &mut self.scratch;
-        for (i, &row) in rows.iter().enumerate() {
+        let places: [usize; ROWS] = std::array::from_fn(|i| rows[i.min(rows.len() - 1)]);
+        for (i, &row) in places.iter().enumerate() {
             let h = T::of(size(row));
             for j in 0..d {
-                let slope = self.k1[row * (d + 1) + j];
-                x[i * d + j] = slope.fma(h, self.x[row * d + j]);
+                x[i * d + j] = self.x[row * d + j] + h * self.k1[row * (d + 1) + j];
             }
         }
-        let times: [T; ROWS] = std::array::from_fn(|i| {
-            let row = rows[i.min(m - 1)];
-            T::of(when.at(row).0 + size(row))
-        });
+        let times: [T; ROWS] = places.map(|row| T::of(when.at(row).0 + size(row)));
         let widths = (w.sizes.p1, w.sizes.p2);
-        let aside = aside.gather(rows, widths, self.bias.as_ref(), self.probe.as_ref());
-        evaluate(w, m, &aside, (x, &times), (inner, 0), (k, tau, d + 1));
+        let aside = aside.gather(&places, widths, self.bias.as_ref(), self.probe.as_ref());
+        forward(w, &aside, (x, &times), (inner, 0), (k, tau, d + 1));
         for (i, &row) in rows.iter().enumerate() {
             for j in 0..=d {
                 let found = if j < d { k[i * (d + 1) + j] } else { tau[i] };
@@ -203,35 +228,15 @@ impl<T: Real> Worker<T> {
         (rows, when): (&[usize], When<'_>),
     ) -> Vec<f64> {
         let mut sums = vec![0.0; rows.len()];
-        dispatch(Attempt { worker: self, w, tableau, tolerance, rows, when, sums: &mut sums });
-        sums
-    }
-
-    #[inline(always)]
-    fn strips(
-        &mut self,
-        w: &Weights<T>,
-        tableau: &Tableau,
-        tolerance: Tolerance,
-        (rows, when): (&[usize], When<'_>),
-        sums: &mut [f64],
-    ) {
         for (part, chunk) in rows.chunks(ROWS).enumerate() {
             let first = part * ROWS;
             let out = &mut sums[first..first + chunk.len()];
-            match chunk.len() {
-                1 => self.strip::<1>(w, tableau, tolerance, (chunk, when, first), out),
-                2 => self.strip::<2>(w, tableau, tolerance, (chunk, when, first), out),
-                3 => self.strip::<3>(w, tableau, tolerance, (chunk, when, first), out),
-                4 => self.strip::<4>(w, tableau, tolerance, (chunk, when, first), out),
-                5 => self.strip::<5>(w, tableau, tolerance, (chunk, when, first), out),
-                _ => self.strip::<6>(w, tableau, tolerance, (chunk, when, first), out),
-            }
+            self.strip(w, tableau, tolerance, (chunk, when, first), out);
         }
+        sums
     }
 
-    #[inline(always)]
-    fn strip<const M: usize>(
+    fn strip(
         &mut self,
         w: &Weights<T>,
         tableau: &Tableau,
@@ -243,43 +248,37 @@ impl<T: Real> Worker<T> {
         let (stages, wide) = (tableau.stages(), d + 1);
         let plane = ROWS * wide;
         let Scratch { inner, x, y, k, tau, aside } = &mut self.scratch;
-        let aside =
-            aside.gather(rows, (w.sizes.p1, w.sizes.p2), self.bias.as_ref(), self.probe.as_ref());
+        let strip = Strip::new(rows, when, first);
+        let (widths, bias) = ((w.sizes.p1, w.sizes.p2), self.bias.as_ref());
+        let aside = aside.gather(&strip.rows, widths, bias, self.probe.as_ref());
         let known = rows.iter().all(|&row| self.known[row]);
-        for (m, &row) in rows.iter().enumerate() {
+        for (m, &row) in strip.rows.iter().enumerate() {
             x[m * d..(m + 1) * d].copy_from_slice(&self.x[row * d..(row + 1) * d]);
             k[m * wide..(m + 1) * wide].copy_from_slice(&self.k1[row * wide..(row + 1) * wide]);
         }
         for stage in usize::from(known)..stages {
             let row_of = |j: usize| if stage == 0 { 0.0 } else { tableau.matrix[stage - 1][j] };
-            stage_state::<T, M>(d, (x, k, plane), stage, row_of, (when, first), y);
-            let times: [T; M] = std::array::from_fn(|m| {
-                let (t, dt) = when.at(first + m);
-                T::of(t + tableau.nodes[stage] * dt)
-            });
+            stage_state(d, (x, k, plane), stage, row_of, &strip.dt, y);
+            let times = strip.times(tableau.nodes[stage]);
             let slopes = &mut k[stage * plane..(stage + 1) * plane];
-            forward::<T, M>(w, &aside, (y, &times), (inner, 0), (slopes, tau, wide));
-            for m in 0..M {
+            forward(w, &aside, (y, &times), (inner, 0), (slopes, tau, wide));
+            for m in 0..ROWS {
                 slopes[m * wide + d] = tau[m];
             }
         }
         let fsal = tableau.is_fsal();
         if !fsal {
-            stage_state::<T, M>(d, (x, k, plane), stages, |j| tableau.weights[j], (when, first), y);
+            stage_state(d, (x, k, plane), stages, |j| tableau.weights[j], &strip.dt, y);
         }
         let error = match tableau.error {
             Estimate::Embedded { weights, .. } => Some(weights),
             _ => None,
         };
         for (m, &row) in rows.iter().enumerate() {
-            let (_, dt) = when.at(first + m);
+            let dt = strip.dt[m];
             let sum = |weights: &[f64], j: usize| {
                 weights.iter().enumerate().fold(T::default(), |sum, (s, b)| {
-                    if *b == 0.0 {
-                        sum
-                    } else {
-                        T::of(b * dt).fma(k[s * plane + m * wide + j], sum)
-                    }
+                    if *b == 0.0 { sum } else { sum + T::of(b * dt) * k[s * plane + m * wide + j] }
                 })
             };
             let ell1 = self.ell[row] + sum(tableau.weights, d);
@@ -346,87 +345,27 @@ impl<T: Real> Worker<T> {
 }
 
 /// `y = x + dt Σ_{j < count} aⱼ kⱼ` for the points of a strip.
-#[inline(always)]
-pub(crate) fn stage_state<T: Real, const M: usize>(
+pub(crate) fn stage_state<T: Real>(
     d: usize,
     (x, k, plane): (&[T], &[T], usize),
     count: usize,
     a: impl Fn(usize) -> f64,
-    (when, first): (When<'_>, usize),
+    dt: &[f64; ROWS],
     y: &mut [T],
 ) {
-    for m in 0..M {
-        let (_, dt) = when.at(first + m);
-        let y = &mut y[m * d..(m + 1) * d];
-        y.copy_from_slice(&x[m * d..(m + 1) * d]);
-        for j in 0..count {
-            let weight = a(j);
-            if weight == 0.0 {
-                continue;
-            }
-            let weight = T::of(weight * dt);
-            let slopes = &k[j * plane + m * (d + 1)..j * plane + m * (d + 1) + d];
-            for (y, k) in y.iter_mut().zip(slopes) {
-                *y = weight.fma(*k, *y);
+    y[..ROWS * d].copy_from_slice(&x[..ROWS * d]);
+    for j in 0..count {
+        let weight = a(j);
+        if weight == 0.0 {
+            continue;
+        }
+        for m in 0..ROWS {
+            let weight = T::of(weight * dt[m]);
+            let from = j * plane + m * (d + 1);
+            let slopes = &k[from..from + d];
+            for (y, k) in y[m * d..(m + 1) * d].iter_mut().zip(slopes) {
+                *y += weight * *k;
             }
         }
-    }
-}
-
-/// [`forward`] for a number of rows that is known at run time.
-#[inline(always)]
-fn evaluate<T: Real>(
-    w: &Weights<T>,
-    m: usize,
-    aside: &Aside<'_, T>,
-    at: (&[T], &[T]),
-    inner: (&mut Inner<T>, usize),
-    out: (&mut [T], &mut [T], usize),
-) {
-    match m {
-        1 => forward::<T, 1>(w, aside, at, inner, out),
-        2 => forward::<T, 2>(w, aside, at, inner, out),
-        3 => forward::<T, 3>(w, aside, at, inner, out),
-        4 => forward::<T, 4>(w, aside, at, inner, out),
-        5 => forward::<T, 5>(w, aside, at, inner, out),
-        _ => forward::<T, 6>(w, aside, at, inner, out),
-    }
-}
-
-struct First<'a, T> {
-    worker: &'a mut Worker<T>,
-    w: &'a Weights<T>,
-    tolerance: Tolerance,
-    when: When<'a>,
-    trial: Option<&'a [f64]>,
-    sums: &'a mut [[f64; 2]],
-}
-
-impl<T: Real> Kernel for First<'_, T> {
-    #[inline(always)]
-    fn run(self) {
-        let Self { worker, w, tolerance, when, trial, sums } = self;
-        let all: Vec<usize> = (0..worker.rows).collect();
-        for rows in all.chunks(ROWS) {
-            worker.first_strip(w, tolerance, (rows, when), trial, sums);
-        }
-    }
-}
-
-struct Attempt<'a, T> {
-    worker: &'a mut Worker<T>,
-    w: &'a Weights<T>,
-    tableau: &'a Tableau,
-    tolerance: Tolerance,
-    rows: &'a [usize],
-    when: When<'a>,
-    sums: &'a mut [f64],
-}
-
-impl<T: Real> Kernel for Attempt<'_, T> {
-    #[inline(always)]
-    fn run(self) {
-        let Self { worker, w, tableau, tolerance, rows, when, sums } = self;
-        worker.strips(w, tableau, tolerance, (rows, when), sums);
     }
 }
