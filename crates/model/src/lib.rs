@@ -5,6 +5,7 @@
 //! | [`Bijection`] | an invertible map with the log-determinant of its Jacobian |
 //! | [`Density`] | a normalised density: log-probability in nats, and samples |
 //! | [`VectorField`] | a velocity `dx/dt` |
+//! | [`LanguageModel`] | an autoregressive model of token sequences |
 //! | [`Objective`] | one way to train a model with a given capability |
 //!
 //! Public methods check shape, dtype and device once; implementers write only the mathematics, in
@@ -13,6 +14,7 @@
 mod bijection;
 mod capability;
 mod density;
+mod language;
 mod objective;
 
 pub use bijection::{Bijection, Mapped};
@@ -21,4 +23,5 @@ pub use capability::{
     VectorField,
 };
 pub use density::{Density, Sampled};
+pub use language::{LanguageModel, Session, check_tokens};
 pub use objective::{Batch, Loss, Metric, Objective};

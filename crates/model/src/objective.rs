@@ -7,11 +7,12 @@ use tch::Tensor;
 /// One training batch.
 #[derive(Debug)]
 pub struct Batch {
-    /// Data `[B, …]`.
+    /// Data `[B, …]`; tokens `[B, T]` for a [`crate::LanguageModel`].
     pub data: Tensor,
     /// What the model is conditioned on, `[B, …]`.
     pub context: Option<Tensor>,
-    /// Non-negative weight of each sample, `[B]`.
+    /// Non-negative weight of each sample, `[B]`; for a [`crate::LanguageModel`] of each token, `[B, T]`:
+    /// how much its prediction counts, zero for prompts and padding.
     pub weight: Option<Tensor>,
 }
 

@@ -17,7 +17,9 @@
 mod activation;
 mod conv;
 mod conv_net;
+pub mod decode;
 mod dropout;
+mod language;
 mod linear;
 mod made;
 mod mlp;
@@ -33,6 +35,7 @@ pub use activation::Activation;
 pub use conv::{Conv, ConvShape, Reach};
 pub use conv_net::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
+pub use language::{BigramTable, TransformerLanguageModel, TransformerLanguageModelConfig};
 pub use linear::Linear;
 pub use made::{MaskedLinear, MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Steps};
 pub use mlp::{Mlp, MlpConfig};

@@ -21,4 +21,5 @@
 
 pub mod density;
 pub mod score;
+pub mod sequence;
 pub mod transport;

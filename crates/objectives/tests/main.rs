@@ -9,3 +9,4 @@ mod likelihood;
 mod matching;
 mod reconstruction;
 mod score;
+mod sequence;

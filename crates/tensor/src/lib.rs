@@ -6,7 +6,7 @@
 //! - products with Jacobians and exact Jacobians ([`autograd`]), exact and estimated traces
 //!   ([`trace`]);
 //! - log-determinants of structured matrices ([`logdet`]), and functions that stay finite ([`safe`]);
-//! - fused, differentiable ops with Rust kernels ([`custom`], [`spline`]).
+//! - fused, differentiable ops with Rust kernels ([`custom`], [`spline`], [`vocabulary`]).
 //!
 //! ```
 //! use maxlik_tensor::{autograd::{self, Graph}, logdet};
@@ -36,6 +36,7 @@ pub mod safe;
 mod seed;
 pub mod spline;
 pub mod trace;
+pub mod vocabulary;
 
 pub use error::{Error, Result, guard};
 pub use seed::{Seeds, with_seed};

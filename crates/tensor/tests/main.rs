@@ -14,6 +14,7 @@ mod perceptron;
 mod safe;
 mod spline;
 mod trace;
+mod vocabulary;
 
 use tch::{Kind, Tensor, kind::DOUBLE_CPU};
 

@@ -52,6 +52,18 @@ impl Cache {
         self.length = self.length.min(length.max(0));
     }
 
+    /// Goes on with these rows of the batch, which may repeat: `rows` is `[B']` of indices.
+    ///
+    /// # Errors
+    /// LibTorch's, for an index without a row.
+    pub fn select(&mut self, rows: &Tensor) -> Result<()> {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.keys = slot.keys.f_index_select(0, rows)?;
+            slot.values = slot.values.f_index_select(0, rows)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn temperature(&self) -> f64 {
         self.temperature
     }

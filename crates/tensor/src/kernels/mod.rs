@@ -7,3 +7,4 @@ pub(crate) mod real;
 pub(crate) mod simd;
 mod softmax;
 pub(crate) mod spline;
+pub(crate) mod vocabulary;

@@ -1,0 +1,17 @@
+//! Language models: a trunk between an embedding and a head, and a table.
+
+mod bigram;
+mod transformer;
+
+pub use bigram::BigramTable;
+pub use transformer::{TransformerLanguageModel, TransformerLanguageModelConfig};
+
+use maxlik_tensor::{Error, Result};
+
+fn check_vocabulary(vocabulary: i64) -> Result<()> {
+    if vocabulary < 1 {
+        let why = format!("expected at least 1 token, got {vocabulary}");
+        return Err(Error::config("vocabulary", why));
+    }
+    Ok(())
+}
