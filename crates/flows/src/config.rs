@@ -233,7 +233,7 @@ impl LayerConfig {
             Self::Sigmoid { margin } => Box::new(Inverse(Logit::new(&[dims], *margin)?)),
             Self::AffineCoupling { mask, network, scale } => {
                 let univariate = Affine { scale: *scale };
-                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                Box::new(Coupling::new(dims, mask, univariate, context, |shape| {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
             }
@@ -250,13 +250,13 @@ impl LayerConfig {
             )?),
             Self::SplineCoupling { mask, network, spline } => {
                 let univariate = spline.spline()?;
-                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                Box::new(Coupling::new(dims, mask, univariate, context, |shape| {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
             }
             Self::Coupling { mask, map, network } => {
                 let univariate = map.build()?;
-                Box::new(Coupling::new(dims, mask, univariate, context, scope.device(), |shape| {
+                Box::new(Coupling::new(dims, mask, univariate, context, |shape| {
                     network.build(&scope.sub("net"), shape.inputs, shape.context, shape.outputs)
                 })?)
             }

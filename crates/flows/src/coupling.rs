@@ -5,9 +5,10 @@ use crate::univariate::Univariate;
 use maxlik_model::{Bijection, Mapped, PropagateScore, Propagated};
 use maxlik_nn::Network;
 use maxlik_tensor::autograd::{Graph, gradient, recorded};
+use maxlik_tensor::columns::Columns;
 use maxlik_tensor::{Error, Result};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Which coordinates a coupling layer changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,10 +83,8 @@ pub struct Coupling<U> {
     network: Box<dyn Network>,
     shape: [i64; 1],
     context: Option<[i64; 1]>,
-    /// Index tensors of the two parts, and the order that puts their concatenation back.
-    kept: Tensor,
-    changed: Tensor,
-    order: Tensor,
+    /// The kept and the changed coordinates.
+    columns: Columns,
     count: i64,
 }
 
@@ -100,39 +99,35 @@ impl<U: Univariate> Coupling<U> {
         mask: &Mask,
         univariate: U,
         context: Option<i64>,
-        device: Device,
         network: impl FnOnce(Conditioner) -> Result<Box<dyn Network>>,
     ) -> Result<Self> {
         let Split { kept, changed } = mask.split(dims)?;
-        let mut order = vec![0; dims as usize];
-        for (place, &i) in kept.iter().chain(&changed).enumerate() {
-            order[i as usize] = place as i64;
-        }
         let count = changed.len() as i64;
         let network = network(Conditioner {
             inputs: kept.len() as i64,
             context: context.unwrap_or(0),
             outputs: count * univariate.parameters(),
         })?;
-        let index =
-            |values: &[i64]| Ok::<_, Error>(Tensor::f_from_slice(values)?.f_to_device(device)?);
         Ok(Self {
             univariate,
             network,
             shape: [dims],
             context: context.map(|c| [c]),
-            kept: index(&kept)?,
-            changed: index(&changed)?,
-            order: index(&order)?,
+            columns: Columns::new(&[&kept, &changed])?,
             count,
         })
     }
 
     fn apply(&self, x: &Tensor, context: Option<&Tensor>, forward: bool) -> Result<Mapped> {
-        let kept = x.f_index_select(1, &self.kept)?;
-        let changed = x.f_index_select(1, &self.changed)?;
+        let [kept, changed] = self.split(x)?;
         let Mapped { value, log_det } = self.change(&kept, &changed, context, forward)?;
-        Ok(Mapped { value: self.join(&kept, &value)?, log_det })
+        Ok(Mapped { value: self.columns.join(&[&kept, &value])?, log_det })
+    }
+
+    /// The kept and the changed part.
+    fn split(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        let parts = self.columns.split(x)?;
+        parts.try_into().map_err(|_| Error::unsupported("a coupling of other than two parts"))
     }
 
     /// The changed part.
@@ -153,11 +148,6 @@ impl<U: Univariate> Coupling<U> {
         }
     }
 
-    /// Both parts in the order of the coordinates.
-    fn join(&self, kept: &Tensor, changed: &Tensor) -> Result<Tensor> {
-        Ok(Tensor::f_cat(&[kept, changed], 1)?.f_index_select(1, &self.order)?)
-    }
-
     /// With `c` the kept part and `t` the changed one: `δ_t' = (δ_t − ∂_t ld)/a` and
     /// `δ_c' = δ_c − ∂_c ld − (∂t'/∂c)ᵀ δ_t'` (Vaitl et al. 2024, arXiv:2403.15881, section 3): one
     /// gradient of the network, on the graph that the map builds anyway, and no inverse.
@@ -169,18 +159,20 @@ impl<U: Univariate> Coupling<U> {
         forward: bool,
     ) -> Result<Propagated> {
         recorded(|| {
-            let kept = recorded_input(&x.f_index_select(1, &self.kept)?)?;
-            let changed = recorded_input(&x.f_index_select(1, &self.changed)?)?;
+            let [kept, changed] = self.split(x)?;
+            let (kept, changed) = (recorded_input(&kept)?, recorded_input(&changed)?);
+            let [score_kept, score_changed] = self.split(score)?;
             let mapped = self.change(&kept, &changed, context, forward)?;
             let slopes = Slopes::of(&mapped, &changed)?;
-            let on_changed = slopes.carry(&score.f_index_select(1, &self.changed)?)?;
+            let on_changed = slopes.carry(&score_changed)?;
             let shared = (&mapped.value * &on_changed).f_sum(None::<Kind>)?;
             let shared = shared.f_add(&mapped.log_det.f_sum(None::<Kind>)?)?;
             let pulled = gradient(&shared, None, &kept, Graph::Keep)?.f_detach()?;
-            let on_kept = score.f_index_select(1, &self.kept)?.f_sub(&pulled)?;
-            let value = self.join(&kept, &mapped.value)?;
+            let on_kept = score_kept.f_sub(&pulled)?;
+            let value = self.columns.join(&[&kept, &mapped.value])?;
             let mapped = Mapped { value, log_det: mapped.log_det };
-            Ok(Propagated { mapped, score: self.join(&on_kept, &on_changed)?.f_detach()? })
+            let score = self.columns.join(&[&on_kept, &on_changed])?.f_detach()?;
+            Ok(Propagated { mapped, score })
         })
     }
 }

@@ -144,7 +144,7 @@ fn build(case: &Case, params: &Params) -> (Flow, Vec<(String, Source)>) {
                     Ok(Box::new(net) as Box<dyn maxlik_nn::Network>)
                 };
                 let mask = Mask::alternating(i);
-                Box::new(Coupling::new(DIMS, &mask, univariate, None, Device::Cpu, net).unwrap())
+                Box::new(Coupling::new(DIMS, &mask, univariate, None, net).unwrap())
             }
             Conditioner::Masked | Conditioner::MaskedResidual => {
                 let order =

@@ -5,6 +5,7 @@ mod audio;
 mod autoregressive;
 mod bases;
 mod coverage;
+mod deep;
 mod docs;
 mod elementwise;
 mod golden;

@@ -48,19 +48,20 @@ impl Mlp {
         Self::build(scope, inputs, context, outputs, config, None)
     }
 
-    /// As [`Mlp::new`], but the last layer starts at zero: a coupling layer built on it starts as the
-    /// identity.
+    /// As [`Mlp::new`], but weights and bias of the last layer start as `output`: with small numbers, a
+    /// coupling layer built on it starts near the identity, and deep stacks of them start tame.
     ///
     /// # Errors
     /// As [`Mlp::new`].
-    pub fn zero_output(
+    pub fn with_output(
         scope: &Scope<'_>,
         inputs: i64,
         context: i64,
         outputs: i64,
         config: &MlpConfig,
+        output: Init,
     ) -> Result<Self> {
-        Self::build(scope, inputs, context, outputs, config, Some(Init::Constant(0.0)))
+        Self::build(scope, inputs, context, outputs, config, Some(output))
     }
 
     fn build(

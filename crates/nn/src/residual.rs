@@ -58,6 +58,32 @@ impl ResidualNet {
         outputs: i64,
         config: &ResidualConfig,
     ) -> Result<Self> {
+        Self::build(scope, inputs, context, outputs, config, None)
+    }
+
+    /// As [`ResidualNet::new`], but weights and bias of the last layer start as `output`.
+    ///
+    /// # Errors
+    /// As [`ResidualNet::new`].
+    pub fn with_output(
+        scope: &Scope<'_>,
+        inputs: i64,
+        context: i64,
+        outputs: i64,
+        config: &ResidualConfig,
+        output: Init,
+    ) -> Result<Self> {
+        Self::build(scope, inputs, context, outputs, config, Some(output))
+    }
+
+    fn build(
+        scope: &Scope<'_>,
+        inputs: i64,
+        context: i64,
+        outputs: i64,
+        config: &ResidualConfig,
+        output: Option<Init>,
+    ) -> Result<Self> {
         let hidden = config.hidden;
         let small = Init::Uniform(1e-3);
         let block = |i: usize| -> Result<Block> {
@@ -74,7 +100,10 @@ impl ResidualNet {
         Ok(Self {
             input: Linear::new(&scope.sub("input"), inputs + context, hidden)?,
             blocks: (0..config.blocks).map(block).collect::<Result<_>>()?,
-            output: Linear::new(&scope.sub("output"), hidden, outputs)?,
+            output: match output {
+                Some(init) => Linear::with_init(&scope.sub("output"), hidden, outputs, init, init)?,
+                None => Linear::new(&scope.sub("output"), hidden, outputs)?,
+            },
             activation: config.activation,
             dropout: Dropout::new(scope, config.dropout)?,
         })

@@ -72,7 +72,10 @@ struct RustFunction : torch::autograd::Function<RustFunction> {
     List result;
     if (torch::GradMode::is_enabled()) {
       // A second derivative may be asked for: differentiate the plain composition instead.
-      variable_list inputs(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(n));
+      // Of aliases, since one input may depend on another: only the way through this op counts here.
+      variable_list inputs;
+      for (size_t i = 0; i < n; ++i)
+        inputs.push_back(tensors[i].requires_grad() ? tensors[i].view_as(tensors[i]) : tensors[i]);
       List outputs;
       auto in = pointers(inputs);
       raise(c, c.compose(c.op, in.data(), n, &outputs));

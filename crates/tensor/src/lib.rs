@@ -24,6 +24,7 @@ pub mod adamw;
 pub mod affine;
 pub mod autograd;
 pub mod check;
+pub mod columns;
 pub mod custom;
 pub mod device;
 mod error;

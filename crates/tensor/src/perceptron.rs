@@ -2,8 +2,9 @@
 //! for each product, sum and rectifier, rectifiers in place, and for masked layers only the part of
 //! each product that the mask leaves.
 
-use crate::custom::{Forward, FusedOp, apply};
+use crate::custom::{Forward, FusedOp, apply, parallel};
 use crate::{Error, Result};
+use std::sync::{Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 /// A mask of zeros and ones whose rows each read a prefix of the inputs, cut into blocks of rows that
@@ -101,6 +102,62 @@ pub fn rectified(x: &Tensor, layers: &[Layer<'_>]) -> Result<Tensor> {
     outputs.pop().ok_or_else(|| Error::unsupported("a perceptron without its output"))
 }
 
+/// Rows that are worth a thread of their own.
+const ROWS_OF_A_THREAD: i64 = 128;
+
+/// The number of parts in which rows are worked on, each by one thread from the first layer to the
+/// last: threads meet once, and not in every product.
+fn parts(rows: i64) -> i64 {
+    (rows / ROWS_OF_A_THREAD).clamp(1, i64::from(tch::get_num_threads()).max(1))
+}
+
+/// A range of rows.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    number: i64,
+    first: i64,
+    rows: i64,
+}
+
+impl Part {
+    fn of(self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_narrow(0, self.first, self.rows)?)
+    }
+}
+
+/// Runs `body` on each part of the rows, side by side, without recording.
+fn by_rows(rows: i64, body: &dyn Fn(Part) -> Result<()>) -> Result<()> {
+    /// Lets threads borrow what `body` holds.
+    struct Across<'a>(&'a dyn Fn(Part) -> Result<()>);
+    #[allow(unsafe_code, reason = "tensors seen from several threads")]
+    // SAFETY: `body` reads shared tensors and writes views of rows that no other part has; LibTorch's
+    // reference counts are atomic. Every caller is in this file.
+    unsafe impl Sync for Across<'_> {}
+    impl Across<'_> {
+        fn run(&self, part: Part) -> Result<()> {
+            let _no_grad = tch::no_grad_guard();
+            (self.0)(part)
+        }
+    }
+
+    let count = parts(rows);
+    let across = Across(body);
+    let failure = Mutex::new(None);
+    parallel(count as usize, 1, &|begin, end| {
+        for number in begin as i64..end as i64 {
+            let (first, next) = (number * rows / count, (number + 1) * rows / count);
+            let part = Part { number, first, rows: next - first };
+            if let Err(error) = across.run(part) {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
 #[derive(Debug)]
 struct Op {
     masks: Vec<Option<Staircase>>,
@@ -113,14 +170,21 @@ fn masked(weight: &Tensor, mask: Option<&Staircase>) -> Result<Tensor> {
     }
 }
 
-/// `x Wᵀ + b` with the weight already masked.
-fn product(x: &Tensor, weight: &Tensor, bias: &Tensor, mask: Option<&Staircase>) -> Result<Tensor> {
+/// `out = x Wᵀ + b` with the weight already masked.
+fn product(
+    out: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    mask: Option<&Staircase>,
+) -> Result<()> {
     let blocks = match mask {
         Some(mask) if mask.blocks.len() > 1 => &mask.blocks,
-        _ => return Ok(x.f_linear(weight, Some(bias))?),
+        _ => {
+            let _out = bias.f_addmm_out(out, x, &weight.f_transpose(0, 1)?)?;
+            return Ok(());
+        }
     };
-    let options = (x.kind(), x.device());
-    let out = Tensor::f_empty([x.size()[0], bias.size()[0]], options)?;
     for block in blocks {
         let part = out.f_narrow(1, block.first, block.rows)?;
         let w = weight.f_narrow(0, block.first, block.rows)?.f_narrow(1, 0, block.columns)?;
@@ -128,39 +192,54 @@ fn product(x: &Tensor, weight: &Tensor, bias: &Tensor, mask: Option<&Staircase>)
         let b = bias.f_narrow(0, block.first, block.rows)?;
         let _part = b.f_addmm_out(&part, &h, &w.f_transpose(0, 1)?)?;
     }
-    Ok(out)
+    Ok(())
 }
 
-/// `gᵀ h` inside the mask.
-fn weight_gradient(g: &Tensor, h: &Tensor, mask: Option<&Staircase>) -> Result<Tensor> {
-    let g = g.f_transpose(0, 1)?;
-    let Some(mask) = mask else { return Ok(g.f_mm(h)?) };
-    if mask.blocks.len() <= 1 {
-        return Ok(g.f_mm(h)?.f_mul_(&mask.mask)?);
-    }
-    let mut out = Tensor::f_zeros(mask.mask.size(), (h.kind(), h.device()))?;
-    for block in &mask.blocks {
-        let part = out.f_narrow(0, block.first, block.rows)?.f_narrow(1, 0, block.columns)?;
-        let g = g.f_narrow(0, block.first, block.rows)?;
-        let _part = g.f_mm_out(&part, &h.f_narrow(1, 0, block.columns)?)?;
-    }
-    Ok(out.f_mul_(&mask.mask)?)
-}
-
-/// `g W` with the weight already masked.
-fn input_gradient(g: &Tensor, weight: &Tensor, mask: Option<&Staircase>) -> Result<Tensor> {
+/// `out = gᵀ h`, of which the part inside the mask matters; `out` is zero before.
+fn weight_gradient(out: &Tensor, g: &Tensor, h: &Tensor, mask: Option<&Staircase>) -> Result<()> {
+    let transposed = g.f_transpose(0, 1)?;
     let blocks = match mask {
         Some(mask) if mask.blocks.len() > 1 => &mask.blocks,
-        _ => return Ok(g.f_mm(weight)?),
+        // BLAS is several times slower where the result is narrow than where it is flat.
+        _ if 4 * h.size()[1] <= g.size()[1] => {
+            out.shallow_clone().f_copy_(&h.f_transpose(0, 1)?.f_mm(g)?.f_transpose(0, 1)?)?;
+            return Ok(());
+        }
+        _ => {
+            let _out = transposed.f_mm_out(out, h)?;
+            return Ok(());
+        }
     };
-    let out = Tensor::f_zeros([g.size()[0], weight.size()[1]], (g.kind(), g.device()))?;
+    for block in blocks {
+        let part = out.f_narrow(0, block.first, block.rows)?.f_narrow(1, 0, block.columns)?;
+        let g = transposed.f_narrow(0, block.first, block.rows)?;
+        let _part = g.f_mm_out(&part, &h.f_narrow(1, 0, block.columns)?)?;
+    }
+    Ok(())
+}
+
+/// `out = g W` with the weight already masked; `out` is zero before where the mask is in blocks.
+fn input_gradient(
+    out: &Tensor,
+    g: &Tensor,
+    weight: &Tensor,
+    mask: Option<&Staircase>,
+) -> Result<()> {
+    let blocks = match mask {
+        Some(mask) if mask.blocks.len() > 1 => &mask.blocks,
+        _ => {
+            let _out = g.f_mm_out(out, weight)?;
+            return Ok(());
+        }
+    };
+    let out = out.shallow_clone().f_zero_()?;
     for block in blocks {
         let mut part = out.f_narrow(1, 0, block.columns)?;
         let g = g.f_narrow(1, block.first, block.rows)?;
         let w = weight.f_narrow(0, block.first, block.rows)?.f_narrow(1, 0, block.columns)?;
         let _part = part.f_addmm_(&g, &w)?;
     }
-    Ok(out)
+    Ok(())
 }
 
 impl Op {
@@ -175,19 +254,29 @@ impl FusedOp for Op {
             return Err(Error::unsupported("a perceptron without input"));
         };
         let last = (parameters.len() / 2).saturating_sub(1);
-        let mut h = x.shallow_clone();
-        // What backward wants again: for each layer its masked weight, and its output if hidden.
-        let mut saved = Vec::with_capacity(parameters.len());
+        let rows = x.size()[0];
+        let mut weights = Vec::with_capacity(last + 1);
+        let mut layers = Vec::with_capacity(last + 1);
         for (i, pair) in parameters.chunks_exact(2).enumerate() {
-            let weight = masked(&pair[0], self.mask(i))?;
-            h = product(&h, &weight, &pair[1], self.mask(i))?;
-            saved.push(weight);
-            if i < last {
-                h = h.f_relu_()?;
-                saved.push(h.shallow_clone());
-            }
+            weights.push(masked(&pair[0], self.mask(i))?);
+            layers.push(Tensor::f_empty([rows, pair[1].size()[0]], (x.kind(), x.device()))?);
         }
-        Ok(Forward { outputs: vec![h], saved })
+        by_rows(rows, &|part| {
+            let mut h = part.of(x)?;
+            for (i, layer) in layers.iter().enumerate() {
+                let mut out = part.of(layer)?;
+                product(&out, &h, &weights[i], &parameters[2 * i + 1], self.mask(i))?;
+                if i < last {
+                    out = out.f_relu_()?;
+                }
+                h = out;
+            }
+            Ok(())
+        })?;
+        let outputs = vec![layers.pop().ok_or_else(|| Error::unsupported("no layers"))?];
+        // What backward wants again: the masked weights, and the outputs of hidden layers.
+        weights.append(&mut layers);
+        Ok(Forward { outputs, saved: weights })
     }
 
     fn backward(
@@ -199,19 +288,46 @@ impl FusedOp for Op {
         let (Some(x), Some(grad)) = (inputs.first(), grads.first()) else {
             return Err(Error::unsupported("a perceptron's gradient of other inputs"));
         };
-        let mut found: Vec<Option<Tensor>> = inputs.iter().map(|_| None).collect();
-        let mut g = grad.f_contiguous()?;
-        for i in (0..self.masks.len()).rev() {
-            let (mask, weight) = (self.mask(i), &saved[2 * i]);
-            let h = if i == 0 { x } else { &saved[2 * i - 1] };
-            found[2 * i + 1] = Some(weight_gradient(&g, h, mask)?);
-            found[2 * i + 2] =
-                Some(g.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?);
-            if i > 0 {
-                g = h.f_threshold_backward(&input_gradient(&g, weight, mask)?, 0.0)?;
-            } else if x.requires_grad() {
-                found[0] = Some(input_gradient(&g, weight, mask)?);
+        let grad = grad.f_contiguous()?;
+        let (weights, hidden) = saved.split_at(self.masks.len().min(saved.len()));
+        let (rows, options) = (x.size()[0], (x.kind(), x.device()));
+        // Each part of the rows has gradients of the parameters of its own, summed afterwards.
+        let parts = parts(rows);
+        let mut partial = Vec::with_capacity(2 * weights.len());
+        for weight in weights {
+            let [outputs, width] = [weight.size()[0], weight.size()[1]];
+            partial.push(Tensor::f_zeros([parts, outputs, width], options)?);
+            partial.push(Tensor::f_empty([parts, outputs], options)?);
+        }
+        let grad_x = x.requires_grad().then(|| Tensor::f_empty(x.size(), options)).transpose()?;
+        by_rows(rows, &|part| {
+            let mut g = part.of(&grad)?;
+            for (i, weight) in weights.iter().enumerate().rev() {
+                let mask = self.mask(i);
+                let h = part.of(if i == 0 { x } else { &hidden[i - 1] })?;
+                weight_gradient(&partial[2 * i].f_select(0, part.number)?, &g, &h, mask)?;
+                let bias = partial[2 * i + 1].f_select(0, part.number)?;
+                let _bias = g.f_sum_intlist_out(&bias, [0_i64].as_slice(), false, None::<Kind>)?;
+                if i > 0 {
+                    let next = Tensor::f_empty(h.size(), options)?;
+                    input_gradient(&next, &g, weight, mask)?;
+                    g = h.f_threshold_backward_grad_input(&next, &next, 0.0)?;
+                } else if let Some(grad_x) = &grad_x {
+                    input_gradient(&part.of(grad_x)?, &g, weight, mask)?;
+                }
             }
+            Ok(())
+        })?;
+        let mut found = vec![grad_x];
+        for (i, partial) in partial.iter().enumerate() {
+            let mut sum = match parts {
+                1 => partial.f_select(0, 0)?,
+                _ => partial.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?,
+            };
+            if let (0, Some(mask)) = (i % 2, self.mask(i / 2)) {
+                sum = sum.f_mul_(&mask.mask)?;
+            }
+            found.push(Some(sum));
         }
         Ok(found)
     }

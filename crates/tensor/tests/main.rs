@@ -4,6 +4,7 @@
 mod adamw;
 mod affine;
 mod autograd;
+mod columns;
 mod device;
 mod logdet;
 mod logdet_convolution;

@@ -2,7 +2,7 @@
 
 use crate::univariate::Spline;
 use maxlik_nn::{
-    MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Mlp, MlpConfig, Network,
+    Init, MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Mlp, MlpConfig, Network,
     ResidualConfig, ResidualNet, Scope,
 };
 use maxlik_tensor::Result;
@@ -63,8 +63,12 @@ impl SplineConfig {
     }
 }
 
+/// Not quite zero, so that the components of mixtures part.
+const SMALL: Init = Init::Uniform(1e-3);
+
 impl NetworkConfig {
-    /// Builds the network.
+    /// Builds the network of a coupling layer. Its outputs start near zero, so that the layer starts
+    /// near the identity: stacks of 64 layers with PyTorch's start overflow in their first step.
     ///
     /// # Errors
     /// [`maxlik_tensor::Error::Config`] for numbers that do not fit.
@@ -76,9 +80,11 @@ impl NetworkConfig {
         outputs: i64,
     ) -> Result<Box<dyn Network>> {
         Ok(match self {
-            Self::Mlp(config) => Box::new(Mlp::new(scope, inputs, context, outputs, config)?),
+            Self::Mlp(config) => {
+                Box::new(Mlp::with_output(scope, inputs, context, outputs, config, SMALL)?)
+            }
             Self::Residual(config) => {
-                Box::new(ResidualNet::new(scope, inputs, context, outputs, config)?)
+                Box::new(ResidualNet::with_output(scope, inputs, context, outputs, config, SMALL)?)
             }
         })
     }
