@@ -32,6 +32,7 @@ pub mod host;
 mod kernels;
 pub mod logdet;
 pub mod masked;
+pub mod mixture;
 pub mod perceptron;
 pub mod safe;
 mod seed;

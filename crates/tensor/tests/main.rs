@@ -11,6 +11,7 @@ mod logdet_convolution;
 mod logdet_residual;
 mod logdet_structured;
 mod masked;
+mod mixture;
 mod perceptron;
 mod safe;
 mod spline;

@@ -4,8 +4,9 @@ use super::mapped;
 use super::root::{bisect, polish};
 use crate::univariate::Univariate;
 use maxlik_model::Mapped;
+use maxlik_tensor::mixture::{Logs, logistic};
 use maxlik_tensor::{Error, Result};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// `z = Φ⁻¹(F(x))` with the distribution function `F(x) = Σ_k w_k σ((x − m_k) e^{−a_k})` of a mixture
 /// of `K` logistics, whose raw parameters are the logits of `w`, then `m`, then `a`: a normal latent
@@ -26,20 +27,11 @@ const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
 /// between `−10⁵` and `ln ½`.
 const STEPS: usize = 8;
 
-/// The mixture's logarithms at a point: of `F`, of `1 − F`, and of the density.
-#[derive(Debug)]
-pub(crate) struct Logs {
-    pub(crate) below: Tensor,
-    pub(crate) above: Tensor,
-    pub(crate) density: Tensor,
-}
-
-/// The mixture's parameters, `[B, D, K]` each.
+/// A mixture with its raw parameters `[B, D, 3K]`.
 #[derive(Debug)]
 pub(crate) struct Mixture {
-    log_weight: Tensor,
-    location: Tensor,
-    log_scale: Tensor,
+    params: Tensor,
+    components: i64,
 }
 
 impl Gaussianize {
@@ -54,7 +46,7 @@ impl Gaussianize {
         }
     }
 
-    fn mixture(&self, params: &Tensor) -> Result<Mixture> {
+    fn mixture(&self, params: &Tensor) -> Mixture {
         Mixture::new(params, self.components)
     }
 }
@@ -62,27 +54,20 @@ impl Gaussianize {
 impl Mixture {
     /// The mixture of `k` logistics with the raw parameters `[B, D, 3k]`: logits, locations,
     /// log-scales.
-    pub(crate) fn new(params: &Tensor, k: i64) -> Result<Self> {
-        Ok(Self {
-            log_weight: params.f_narrow(-1, 0, k)?.f_log_softmax(-1, None::<Kind>)?,
-            location: params.f_narrow(-1, k, k)?,
-            log_scale: params.f_narrow(-1, 2 * k, k)?,
-        })
+    pub(crate) fn new(params: &Tensor, k: i64) -> Self {
+        Self { params: params.shallow_clone(), components: k }
     }
 
     /// Where each component has these log-odds, `[B, D, K]`: the mixture's lie between.
     pub(crate) fn quantiles(&self, odds: &Tensor) -> Result<Tensor> {
-        Ok(odds.f_unsqueeze(-1)? * self.log_scale.f_exp()? + &self.location)
+        let k = self.components;
+        let (location, log_scale) =
+            (self.params.f_narrow(-1, k, k)?, self.params.f_narrow(-1, 2 * k, k)?);
+        Ok(location.f_addcmul(&odds.f_unsqueeze(-1)?, &log_scale.f_exp()?)?)
     }
 
     pub(crate) fn at(&self, x: &Tensor) -> Result<Logs> {
-        let t = (x.f_unsqueeze(-1)? - &self.location) * (-&self.log_scale).f_exp()?;
-        let (below, above) = (t.f_log_sigmoid()?, (-&t).f_log_sigmoid()?);
-        let density = &below + &above - &self.log_scale;
-        let mix = |each: &Tensor| -> Result<Tensor> {
-            Ok((each + &self.log_weight).f_logsumexp([-1_i64].as_slice(), false)?)
-        };
-        Ok(Logs { below: mix(&below)?, above: mix(&above)?, density: mix(&density)? })
+        logistic(x, &self.params)
     }
 
     /// `ln F − ln(1 − F)`, which increases in `x` and is precise in both tails.
@@ -107,7 +92,7 @@ impl Univariate for Gaussianize {
     }
 
     fn forward(&self, x: &Tensor, params: &Tensor) -> Result<Mapped> {
-        let logs = self.mixture(params)?.at(x)?;
+        let logs = self.mixture(params).at(x)?;
         let ln_half = -std::f64::consts::LN_2;
         let lower = logs.below.f_le(ln_half)?;
         let left = log_quantile(&logs.below.f_clamp_max(ln_half)?)?;
@@ -118,7 +103,7 @@ impl Univariate for Gaussianize {
     }
 
     fn inverse(&self, z: &Tensor, params: &Tensor) -> Result<Mapped> {
-        let mixture = self.mixture(params)?;
+        let mixture = self.mixture(params);
         let odds = z.f_special_log_ndtr()?.f_sub(&(-z).f_special_log_ndtr()?)?;
         let quantiles = mixture.quantiles(&odds)?;
         let last = [-1_i64];

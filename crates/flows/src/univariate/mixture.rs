@@ -38,14 +38,14 @@ fn count(field: &str, n: usize) -> Result<i64> {
 
 /// The log-odds of a mixture with the parameters `[B, D, 3K]`, and the logarithm of their slope.
 fn log_odds(x: &Tensor, params: &Tensor, components: i64) -> Result<(Tensor, Tensor)> {
-    let logs = Mixture::new(params, components)?.at(x)?;
+    let logs = Mixture::new(params, components).at(x)?;
     let slope = &logs.density - &logs.below - &logs.above;
     Ok((logs.below - logs.above, slope))
 }
 
 /// The point with these log-odds.
 fn from_log_odds(odds: &Tensor, params: &Tensor, components: i64) -> Result<Tensor> {
-    let mixture = Mixture::new(params, components)?;
+    let mixture = Mixture::new(params, components);
     let quantiles = mixture.quantiles(odds)?;
     let last = [-1_i64];
     let low = quantiles.f_amin(last.as_slice(), false)?;

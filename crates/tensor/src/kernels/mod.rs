@@ -3,6 +3,7 @@
 
 pub(crate) mod affine;
 pub(crate) mod masked;
+pub(crate) mod mixture;
 pub(crate) mod real;
 pub(crate) mod simd;
 mod softmax;
