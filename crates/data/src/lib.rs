@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`dataset`] | [`Dataset`]: rows with names, labels, context, weights |
 //! | [`digits`] | 1,797 handwritten digits, in the crate |
+//! | [`text`] | documents from files, tokens of characters and bytes (of byte pairs with the feature `bpe`), rows with loss masks |
 //! | [`toy`] | densities on the plane with exact log-density and entropy |
 //! | [`split`] | seeded training, validation and test parts |
 //! | [`standardize`] | columns of mean 0 and deviation 1, fitted on the training part |
@@ -29,6 +30,7 @@ pub mod standardize;
 pub mod table;
 #[cfg(feature = "tch")]
 pub mod tensor;
+pub mod text;
 pub mod toy;
 
 pub use augment::{RandomShift, shift};

@@ -18,5 +18,6 @@ mod table_csv;
 mod table_npy;
 #[cfg(feature = "tch")]
 mod tensor;
+mod text;
 mod toy;
 mod uci;

@@ -58,6 +58,11 @@ pub const RECIPES: &[Entry] = &[
         about: "the autoregressive neural spline flow on a table, yours or UCI's",
         text: include_str!("../recipes/nsf-table.toml"),
     },
+    Entry {
+        name: "char-lm",
+        about: "a language model of characters: the sonnets, or your text (data.path)",
+        text: include_str!("../recipes/char-lm.toml"),
+    },
 ];
 
 /// The recipe of that name, or in that file, with `overrides`.

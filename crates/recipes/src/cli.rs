@@ -1,8 +1,10 @@
 //! The command line.
 
 use crate::commands::{self, Reproduction, Training};
+use crate::text::Prompted;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use maxlik_nn::decode::{Choice, Sampling};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -45,15 +47,38 @@ enum Command {
     Sample {
         /// The run's folder.
         run: PathBuf,
-        /// How many.
-        #[arg(short = 'n', long, default_value_t = 100)]
-        count: i64,
+        /// How many [default: 100; 1 of text].
+        #[arg(short = 'n', long)]
+        count: Option<i64>,
+        /// Of text: how it begins.
+        #[arg(long)]
+        prompt: Option<String>,
+        /// Of text: most new tokens.
+        #[arg(long, default_value_t = 500)]
+        tokens: i64,
+        /// Of text: logits are divided by it; 0 takes the most probable token.
+        #[arg(long, default_value_t = 1.0)]
+        temperature: f64,
+        /// Of text: only so many of the most probable tokens.
+        #[arg(long)]
+        top_k: Option<i64>,
+        /// Of text: only the most probable tokens of this mass together.
+        #[arg(long)]
+        top_p: Option<f64>,
         /// Seed of the draws.
         #[arg(long, default_value_t = 0)]
         seed: u64,
         /// cpu, cuda or cuda:N.
         #[arg(long, default_value = "cpu")]
         device: String,
+    },
+    /// Fetch a data set by an ordinary package client, check it, and unpack it.
+    Data {
+        /// Its name.
+        name: String,
+        /// Folder for it.
+        #[arg(long, default_value = "data")]
+        out: PathBuf,
     },
     /// Write the report of a run, finished or not.
     Report {
@@ -99,9 +124,15 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             return Ok(u8::try_from(commands::train(&training)?).unwrap_or(1));
         }
         Command::Eval { run, device } => commands::eval(run, device)?,
-        Command::Sample { run, count, seed, device } => {
-            commands::sample(run, *count, *seed, device)?;
+        Command::Sample { run, count, prompt, tokens, temperature, top_k, top_p, seed, device } => {
+            let sampling = Sampling { temperature: *temperature, top_k: *top_k, top_p: *top_p };
+            let choice =
+                if *temperature == 0.0 { Choice::Greedy {} } else { Choice::Sample(sampling) };
+            let text = prompt.clone().unwrap_or_default();
+            let prompted = Prompted { prompt: text, tokens: *tokens, choice, seed: *seed };
+            commands::sample(run, *count, &prompted, prompt.is_some(), device)?;
         }
+        Command::Data { name, out } => commands::data(name, out)?,
         Command::Report { run, device } => commands::report(run, device)?,
         Command::Reproduce { names, all, seeds, out, json, doc } => {
             let (all, seeds, json) = (*all, *seeds, json.as_deref());

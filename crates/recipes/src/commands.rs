@@ -1,5 +1,6 @@
 //! The sub-commands of `maxlik`: one file for each.
 
+mod data;
 mod eval;
 mod page;
 mod report;
@@ -8,6 +9,7 @@ mod sample;
 mod systems;
 mod train;
 
+pub use data::data;
 pub use eval::eval;
 pub use report::report;
 pub use reproduce::{Reproduction, reproduce, reproduce_among};

@@ -1,6 +1,8 @@
 //! What a recipe is: data, model, objective and optimizer, as one TOML file.
 
 use maxlik_flows::{FlowConfig, NetworkConfig, SplineConfig};
+use maxlik_nn::TransformerLanguageModelConfig;
+use maxlik_tensor::{Error, Result};
 use maxlik_train::OptimConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -80,6 +82,36 @@ pub enum DataConfig {
         /// Its raw file, or for HEPMASS the folder of its files.
         path: PathBuf,
     },
+    /// Text for a language model.
+    Text {
+        /// A text file, a `.jsonl` file, or a folder of such; the sonnets that come with maxlik where not
+        /// given.
+        #[serde(default)]
+        path: PathBuf,
+        /// Key of a document's text in lines of JSON.
+        #[serde(default = "text_field")]
+        field: String,
+        /// What a token is.
+        #[serde(default)]
+        tokens: Tokens,
+        /// Part of the text that validates.
+        #[serde(default = "twentieth")]
+        validation: f64,
+        /// Part of the text that tests.
+        #[serde(default = "twentieth")]
+        test: f64,
+    },
+}
+
+/// What a token of text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokens {
+    /// A character of the text.
+    #[default]
+    Characters,
+    /// A byte of UTF-8.
+    Bytes,
 }
 
 /// The tables of density estimation.
@@ -106,7 +138,15 @@ fn tenth() -> f64 {
     0.1
 }
 
-/// A density.
+fn twentieth() -> f64 {
+    0.05
+}
+
+fn text_field() -> String {
+    "text".to_owned()
+}
+
+/// A density, or a language model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ModelConfig {
@@ -120,6 +160,8 @@ pub enum ModelConfig {
     SplineAutoregressive(SplineStackConfig),
     /// Any stack of layers.
     Flow(FlowConfig),
+    /// A causal transformer, for text.
+    Transformer(TransformerLanguageModelConfig),
 }
 
 /// A stack of layers with splines.
@@ -158,9 +200,11 @@ impl Default for AffineStackConfig {
 
 impl ModelConfig {
     /// The stack of layers that it stands for.
-    #[must_use]
-    pub fn flow(&self) -> FlowConfig {
-        match self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a language model, which is none.
+    pub fn flow(&self) -> Result<FlowConfig> {
+        Ok(match self {
             Self::SplineCoupling(SplineStackConfig { layers, network, spline }) => {
                 FlowConfig::spline_coupling(*layers, network, *spline)
             }
@@ -172,7 +216,11 @@ impl ModelConfig {
                 FlowConfig::spline_autoregressive(*layers, network, *spline)
             }
             Self::Flow(config) => config.clone(),
-        }
+            Self::Transformer(_) => {
+                let why = "a transformer is a model of text (data.kind = \"text\")";
+                return Err(Error::config("model.kind", why));
+            }
+        })
     }
 }
 
@@ -182,6 +230,28 @@ impl ModelConfig {
 pub enum ObjectiveConfig {
     /// Maximum likelihood; discrete data are dequantized.
     Likelihood {},
+    /// Of text: targets smoothed by `epsilon`.
+    LabelSmoothing {
+        /// Mass that is spread over all tokens.
+        epsilon: f64,
+    },
+    /// Of text: likelihood, and unlikelihood of earlier tokens.
+    Unlikelihood {
+        /// Its weight.
+        alpha: f64,
+    },
+    /// Of text: forward and reverse cross-entropy mixed.
+    Mixce {
+        /// Share of the forward part.
+        eta: f64,
+    },
+    /// Of text: likelihood beside a bound on the earth mover distance, by the model's own vectors.
+    Emo {},
+    /// Of text: likelihood and semipermeable likelihood mixed.
+    Smile {
+        /// Share of likelihood.
+        likelihood: f64,
+    },
 }
 
 impl Default for ObjectiveConfig {

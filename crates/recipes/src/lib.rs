@@ -24,3 +24,4 @@ pub mod plane;
 pub mod problem;
 pub mod samples;
 pub mod systems;
+pub mod text;

@@ -1,8 +1,8 @@
 //! A recipe's model: preprocessing that belongs to the density, and the flow.
 
-use crate::config::{Precision, Recipe};
+use crate::config::{ObjectiveConfig, Precision, Recipe};
 use crate::problem::Problem;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use maxlik_flows::{Flow, Logit, Standardize};
 use maxlik_model::{Bijection, Density, Objective};
 use maxlik_nn::Params;
@@ -33,6 +33,9 @@ impl Model {
             Precision::F32 => Kind::Float,
             Precision::F64 => Kind::Double,
         };
+        if recipe.objective != (ObjectiveConfig::Likelihood {}) {
+            bail!("objective.kind: this one is of text; expected likelihood");
+        }
         let params = Params::new(recipe.seed, kind, device);
         let root = params.root();
         let dims = problem.dims();
@@ -44,7 +47,7 @@ impl Model {
             before.push(Box::new(Standardize::new(&root.sub("standardize"), &mean, &sd)?));
         }
         let flow: Flow =
-            recipe.model.flow().build(&root.sub("flow"), dims, None, before).context("model")?;
+            recipe.model.flow()?.build(&root.sub("flow"), dims, None, before).context("model")?;
         let objective: Box<dyn Objective<dyn Density>> = match problem.levels {
             Some(levels) => Box::new(Dequantized::new(MaximumLikelihood, levels)?),
             None => Box::new(MaximumLikelihood),

@@ -60,6 +60,7 @@ impl Problem {
                 Self::table(&data, &split, constant)
             }
             DataConfig::Uci { set, path } => Self::uci(*set, path, seed),
+            DataConfig::Text { .. } => bail!("data.kind: text is not rows of numbers"),
         }
     }
 

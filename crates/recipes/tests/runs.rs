@@ -40,6 +40,7 @@ fn every_recipe_runs() {
         match name {
             _ if name.ends_with("table") => arguments.extend(["--set", &path]),
             "toy" => arguments.extend(["--set", "data.rows=400"]),
+            "char-lm" => arguments.extend(["--set", "model.transformer.layers=1"]),
             _ => {}
         }
         ok(folder.path(), &arguments);

@@ -2,6 +2,7 @@
 
 use super::open;
 use crate::outcome;
+use crate::text;
 use anyhow::Result;
 use maxlik_tensor::device;
 use std::path::Path;
@@ -11,7 +12,11 @@ use std::path::Path;
 /// # Errors
 /// For a folder without a run or a checkpoint.
 pub fn eval(run: &Path, device: &str) -> Result<()> {
-    let opened = open(run, device::parse(device)?)?;
+    let device = device::parse(device)?;
+    if let Some(opened) = text::open(run, device)? {
+        return opened.eval();
+    }
+    let opened = open(run, device)?;
     let results = outcome::measure(&opened.recipe, &opened.problem, &opened.model)?;
     say!("{} after {} steps", opened.recipe.name, opened.step);
     say!("{}", results.table().trim_end());

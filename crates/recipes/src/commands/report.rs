@@ -7,6 +7,7 @@ use crate::outcome::{self, Results};
 use crate::pictures;
 use crate::problem::{Problem, Subject};
 use crate::samples;
+use crate::text;
 use anyhow::Result;
 use maxlik_tensor::device;
 use maxlik_train::Run;
@@ -23,7 +24,11 @@ const SHOWN: usize = 100;
 /// # Errors
 /// For a folder without a run or a checkpoint.
 pub fn report(run: &Path, device: &str) -> Result<()> {
-    let opened = open(run, device::parse(device)?)?;
+    let device = device::parse(device)?;
+    if let Some(opened) = text::open(run, device)? {
+        return opened.report();
+    }
+    let opened = open(run, device)?;
     let results = outcome::measure(&opened.recipe, &opened.problem, &opened.model)?;
     write_report(&opened.recipe, &opened.problem, &opened.model, &opened.run, &results)?;
     say!("{}", opened.run.file("report.html").display());

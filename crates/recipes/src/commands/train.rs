@@ -8,6 +8,7 @@ use crate::evaluate;
 use crate::model::Model;
 use crate::outcome::{self, Results};
 use crate::problem::Problem;
+use crate::text;
 use anyhow::{Context, Result, bail};
 use maxlik_data::tensor::array_to_tensor;
 use maxlik_model::Density;
@@ -47,6 +48,9 @@ pub fn train(arguments: &Training<'_>) -> Result<i32> {
     );
     if arguments.resume {
         recipe = resumed(arguments, &folder)?;
+    }
+    if text::is_text(&recipe) {
+        return text::train(&recipe, &folder, arguments.resume, device);
     }
     // All that can be wrong with configuration and data shows before the folder is made.
     let problem = Problem::load(&recipe.data, recipe.seed)?;

@@ -6,6 +6,7 @@
 
 pub mod fit;
 mod flowavenet;
+mod language;
 mod starflow;
 mod wave;
 
@@ -70,4 +71,10 @@ pub struct System {
 }
 
 /// All systems.
-pub const SYSTEMS: &[System] = &[starflow::SYSTEM, flowavenet::SYSTEM];
+pub const SYSTEMS: &[System] = &[
+    starflow::SYSTEM,
+    flowavenet::SYSTEM,
+    language::mixce::SYSTEM,
+    language::emo::SYSTEM,
+    language::smile::SYSTEM,
+];
