@@ -13,6 +13,9 @@ pub enum Activation {
     Relu,
     /// `x` for `x > 0`, else `eˣ − 1`.
     Elu,
+    /// The same scaled so that wide layers keep mean 0 and variance 1 (Klambauer, Unterthiner, Mayr
+    /// and Hochreiter 2017, "Self-normalizing neural networks", arXiv:1706.02515, eq. 2).
+    Selu,
     /// `x Φ(x)`.
     Gelu,
     /// `x / (1 + e⁻ˣ)`.
@@ -34,6 +37,7 @@ impl Activation {
         Ok(match self {
             Self::Relu => x.f_relu()?,
             Self::Elu => x.f_elu()?,
+            Self::Selu => x.f_selu()?,
             Self::Gelu => x.f_gelu("none")?,
             Self::Silu => x.f_silu()?,
             Self::Tanh => x.f_tanh()?,

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+mod coupling;
 mod energy_training;
+mod fields;
 mod free_form;
+mod golden;
 mod kl;
 mod likelihood;
 mod matching;
+mod prediction;
 mod reconstruction;
 mod score;
 mod sequence;

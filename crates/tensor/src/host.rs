@@ -58,6 +58,15 @@ pub fn to_vec(x: &Tensor) -> Result<Vec<f64>> {
     Ok(slice::<f64>("tensor", &flat)?.to_vec())
 }
 
+/// A copy of the values in row-major order, in their own type: one copy for a contiguous tensor.
+///
+/// # Errors
+/// [`Error::Kind`] for another dtype, and LibTorch's for a tensor that cannot be brought to the host.
+pub fn values<T: Element + Clone>(x: &Tensor) -> Result<Vec<T>> {
+    let flat = x.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    Ok(slice::<T>("tensor", &flat)?.to_vec())
+}
+
 /// The value of a tensor with one entry.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ mod normal;
 mod pinwheel;
 pub(crate) mod quadrature;
 mod rings;
+mod s_curve;
 mod spirals;
 mod swiss_roll;
 
@@ -94,6 +95,8 @@ pub enum Toy {
     Pinwheel,
     /// Four concentric circles with normal noise.
     Rings,
+    /// A line in the shape of an S with normal noise.
+    SCurve,
     /// Two spirals with normal noise.
     Spirals,
     /// A rolled-up line with normal noise.
@@ -102,7 +105,7 @@ pub enum Toy {
 
 impl Toy {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Normal,
         Self::Banana,
         Self::Checkerboard,
@@ -110,6 +113,7 @@ impl Toy {
         Self::Moons,
         Self::Pinwheel,
         Self::Rings,
+        Self::SCurve,
         Self::Spirals,
         Self::SwissRoll,
     ];
@@ -125,6 +129,7 @@ impl Toy {
             Self::Moons => "moons",
             Self::Pinwheel => "pinwheel",
             Self::Rings => "rings",
+            Self::SCurve => "s-curve",
             Self::Spirals => "spirals",
             Self::SwissRoll => "swiss-roll",
         }
@@ -141,6 +146,7 @@ impl Toy {
             Self::Moons => &*moons::MOONS,
             Self::Pinwheel => &pinwheel::Pinwheel,
             Self::Rings => &rings::Rings,
+            Self::SCurve => &*s_curve::S_CURVE,
             Self::Spirals => &*spirals::SPIRALS,
             Self::SwissRoll => &*swiss_roll::SWISS_ROLL,
         }

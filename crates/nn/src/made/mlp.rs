@@ -113,7 +113,9 @@ impl MaskedNetwork for MaskedMlp {
             Activation::LeakyRelu => Nonlinearity::LeakyRelu,
             Activation::Elu => Nonlinearity::Elu,
             Activation::Silu => Nonlinearity::Silu,
-            Activation::Gelu | Activation::Tanh | Activation::Softplus => return Ok(None),
+            Activation::Selu | Activation::Gelu | Activation::Tanh | Activation::Softplus => {
+                return Ok(None);
+            }
         };
         if self.dropout.is_active() {
             return Ok(None);

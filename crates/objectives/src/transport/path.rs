@@ -65,6 +65,20 @@ impl Path {
         Err(Error::config("sigma", format!("expected {wanted}, got {sigma}")))
     }
 
+    /// `σ_t`, of the shape of `t`.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn std(&self, t: &Tensor) -> Result<Tensor> {
+        Ok(match *self {
+            Self::Straight { sigma } | Self::VariancePreserving { sigma } => {
+                t.f_full_like(sigma)?
+            }
+            Self::Target { sigma } => 1.0 - t * (1.0 - sigma),
+            Self::Bridge { sigma } => t.f_sub(&t.f_square()?)?.f_sqrt()? * sigma,
+        })
+    }
+
     /// The point at `t` `[B]` for ends `x₀`, `x₁` and noise `ε`, all `[B, …]`.
     ///
     /// # Errors
