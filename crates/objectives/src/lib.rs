@@ -20,6 +20,7 @@
 //! ```
 
 pub mod density;
+pub mod diffusion;
 pub mod score;
 pub mod sequence;
 pub mod transport;

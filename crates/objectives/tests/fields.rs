@@ -250,7 +250,7 @@ fn a_trained_field_is_a_density() {
         .as_ref()
         .unwrap()
         .squeeze();
-    let h = 1e-3;
+    let h = 1e-2;
     let x = x.detach();
     let differences = ((at(&(&x + h)) - at(&(&x - h))) / (2.0 * h)).detach();
     assert!(distance(&slope, &differences) < 1e-2, "{slope:?} {differences:?}");

@@ -3,6 +3,8 @@
 
 mod common;
 mod coupling;
+mod decoding;
+mod diffusion;
 mod energy_training;
 mod fields;
 mod free_form;

@@ -29,6 +29,7 @@ mod flow_matching;
 mod interpolant;
 mod path;
 mod prediction;
+mod reconstruction;
 mod reflow;
 mod score_and_flow;
 mod trajectory;
@@ -38,6 +39,7 @@ pub use flow_matching::{Draws, FlowMatching, FlowMatchingConfig};
 pub use interpolant::{Interpolant, Level};
 pub use path::{Path, Point};
 pub use prediction::{AsVelocity, Prediction, PredictionMatching};
+pub use reconstruction::Reconstruction;
 pub use reflow::{Pairs, reflow};
 pub use score_and_flow::{FlowAndScore, ScoreAndFlow, SdeDrift, Terms};
 pub use trajectory::{Trajectory, normalised_path_energy, trajectory};
@@ -74,4 +76,10 @@ pub(crate) fn rows_of(data: &Tensor) -> Result<i64> {
         Some(&rows) if rows > 0 => Ok(rows),
         _ => Err(Error::shape("data", "a batch of at least one row", &data.size())),
     }
+}
+
+/// Times `(u + i/B) mod 1` for row `i` with one uniform `u`: each is uniform, and together they
+/// cover the interval evenly (Kingma, Salimans, Poole and Ho 2021, arXiv:2107.00630, appendix I.1).
+pub(crate) fn stratified(offset: f64, rows: i64) -> Vec<f64> {
+    (0..rows).map(|i| (offset + i as f64 / rows as f64).fract()).collect()
 }

@@ -4,9 +4,11 @@
 //! and returns its [`Check`]s: what is claimed, the baseline beside it, what came out, and whether
 //! that is accepted. `maxlik reproduce` runs them over several seeds.
 
+mod field;
 pub mod fit;
 mod flowavenet;
 mod language;
+mod ot_cfm;
 mod starflow;
 mod wave;
 
@@ -77,4 +79,5 @@ pub const SYSTEMS: &[System] = &[
     language::mixce::SYSTEM,
     language::emo::SYSTEM,
     language::smile::SYSTEM,
+    ot_cfm::SYSTEM,
 ];

@@ -1,0 +1,13 @@
+//! Likelihood objectives of diffusion models in `γ = ln(σ²/α²)`, the log noise-to-signal ratio.
+//!
+//! A network predicts the velocity `F(γ, z)` of a [`maxlik_ode::diffusion::NoisePath`]; the same network
+//! is a density by [`maxlik_ode::diffusion::GammaOde`], and one of discrete data by
+//! [`maxlik_ode::diffusion::Dequantizer`].
+
+mod elbo;
+mod second_order;
+mod velocity;
+
+pub use elbo::{Elbo, ElboTerms};
+pub use second_order::{Parts, SecondOrder};
+pub use velocity::{Times, VelocityMatching};
