@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 BATCH = 512
 CASES = [
     ("d2_exact", 2, 0.06, False),
-    ("d2_stiffer_exact", 2, 1.2, False),
+    ("d2_stiffer_exact", 2, 4.0, False),
     ("d43_hutchinson", 43, 0.06, True),
     ("d43_exact", 43, 0.06, False),
 ]

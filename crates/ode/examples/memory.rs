@@ -1,7 +1,7 @@
 //! Memory of the gradient modes: the peak of a process that takes one gradient, for numbers of steps
 //! that grow by 16. Prints the table of docs/ode.md.
 //!
-//! `cargo run --release -p maxlik-ode --example memory`
+//! `cargo run -p maxlik-ode --example memory`
 #![allow(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use maxlik_ode::{Gradient, SharedField, Solver, tableau};

@@ -54,6 +54,16 @@ pub const RECIPES: &[Entry] = &[
         text: include_str!("../recipes/maf-table.toml"),
     },
     Entry {
+        name: "ffjord-toy",
+        about: "a continuous flow on the plane (data.name), beside the true density",
+        text: include_str!("../recipes/ffjord-toy.toml"),
+    },
+    Entry {
+        name: "ffjord-table",
+        about: "a continuous flow on a table, yours or UCI's",
+        text: include_str!("../recipes/ffjord-table.toml"),
+    },
+    Entry {
         name: "nsf-table",
         about: "the autoregressive neural spline flow on a table, yours or UCI's",
         text: include_str!("../recipes/nsf-table.toml"),

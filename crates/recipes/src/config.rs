@@ -1,5 +1,6 @@
 //! What a recipe is: data, model, objective and optimizer, as one TOML file.
 
+use crate::continuous::CnfConfig;
 use maxlik_flows::{FlowConfig, NetworkConfig, SplineConfig};
 use maxlik_nn::TransformerLanguageModelConfig;
 use maxlik_tensor::{Error, Result};
@@ -162,6 +163,8 @@ pub enum ModelConfig {
     Flow(FlowConfig),
     /// A causal transformer, for text.
     Transformer(TransformerLanguageModelConfig),
+    /// A continuous flow.
+    Cnf(CnfConfig),
 }
 
 /// A stack of layers with splines.
@@ -202,7 +205,7 @@ impl ModelConfig {
     /// The stack of layers that it stands for.
     ///
     /// # Errors
-    /// [`Error::Config`] for a language model, which is none.
+    /// [`Error::Config`] for a language model and a continuous flow, which are none.
     pub fn flow(&self) -> Result<FlowConfig> {
         Ok(match self {
             Self::SplineCoupling(SplineStackConfig { layers, network, spline }) => {
@@ -218,6 +221,10 @@ impl ModelConfig {
             Self::Flow(config) => config.clone(),
             Self::Transformer(_) => {
                 let why = "a transformer is a model of text (data.kind = \"text\")";
+                return Err(Error::config("model.kind", why));
+            }
+            Self::Cnf(_) => {
+                let why = "a continuous flow is no stack of layers";
                 return Err(Error::config("model.kind", why));
             }
         })

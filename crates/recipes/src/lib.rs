@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod continuous;
 pub mod evaluate;
 pub mod model;
 pub mod outcome;

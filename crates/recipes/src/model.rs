@@ -1,11 +1,11 @@
 //! A recipe's model: preprocessing that belongs to the density, and the flow.
 
-use crate::config::{ObjectiveConfig, Precision, Recipe};
+use crate::config::{ModelConfig, ObjectiveConfig, Precision, Recipe};
 use crate::problem::Problem;
 use anyhow::{Context, Result, bail};
-use maxlik_flows::{Flow, Logit, Standardize};
+use maxlik_flows::{Logit, Standardize};
 use maxlik_model::{Bijection, Density, Objective};
-use maxlik_nn::Params;
+use maxlik_nn::{Params, Scope};
 use maxlik_objectives::density::{Dequantized, MaximumLikelihood};
 use tch::{Device, Kind, Tensor};
 
@@ -39,20 +39,31 @@ impl Model {
         let params = Params::new(recipe.seed, kind, device);
         let root = params.root();
         let dims = problem.dims();
-        let mut before: Vec<Box<dyn Bijection>> = Vec::new();
-        if problem.levels.is_some() {
-            before.push(Box::new(Logit::new(&[dims], MARGIN)?));
-        } else if let Some(scale) = &problem.scale {
-            let (mean, sd) = (Tensor::from_slice(&scale.mean()), Tensor::from_slice(&scale.sd()));
-            before.push(Box::new(Standardize::new(&root.sub("standardize"), &mean, &sd)?));
-        }
-        let flow: Flow =
-            recipe.model.flow()?.build(&root.sub("flow"), dims, None, before).context("model")?;
-        let objective: Box<dyn Objective<dyn Density>> = match problem.levels {
-            Some(levels) => Box::new(Dequantized::new(MaximumLikelihood, levels)?),
-            None => Box::new(MaximumLikelihood),
+        let before = preprocessing(&root, problem)?;
+        let (density, likelihood) = match &recipe.model {
+            ModelConfig::Cnf(config) => {
+                // The objective has layers of its own, and they parameters that nobody saves.
+                let apart = Params::new(recipe.seed, kind, device);
+                let again = preprocessing(&apart.root(), problem)?;
+                let built = config.build(&root.sub("flow"), dims, before, again);
+                let (density, objective) = built.context("model")?;
+                (density, Some(objective))
+            }
+            stack => {
+                let config = stack.flow()?;
+                let before = before.into_iter().collect();
+                let flow = config.build(&root.sub("flow"), dims, None, before).context("model")?;
+                let density: Box<dyn Density> = Box::new(flow);
+                (density, None)
+            }
         };
-        Ok(Self { density: Box::new(flow), params, objective })
+        let objective: Box<dyn Objective<dyn Density>> = match (problem.levels, likelihood) {
+            (Some(levels), None) => Box::new(Dequantized::new(MaximumLikelihood, levels)?),
+            (Some(levels), Some(own)) => Box::new(Dequantized::new(own, levels)?),
+            (None, None) => Box::new(MaximumLikelihood),
+            (None, Some(own)) => Box::new(own),
+        };
+        Ok(Self { density, params, objective })
     }
 
     /// Number type of the parameters.
@@ -66,4 +77,15 @@ impl Model {
     pub fn device(&self) -> Device {
         self.params.root().device()
     }
+}
+
+/// What belongs to the density before its layers: the logit of dequantized data, or the units of a
+/// table.
+fn preprocessing(root: &Scope<'_>, problem: &Problem) -> Result<Option<Box<dyn Bijection>>> {
+    if problem.levels.is_some() {
+        return Ok(Some(Box::new(Logit::new(&[problem.dims()], MARGIN)?)));
+    }
+    let Some(scale) = &problem.scale else { return Ok(None) };
+    let (mean, sd) = (Tensor::from_slice(&scale.mean()), Tensor::from_slice(&scale.sd()));
+    Ok(Some(Box::new(Standardize::new(&root.sub("standardize"), &mean, &sd)?)))
 }

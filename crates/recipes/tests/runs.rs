@@ -39,9 +39,12 @@ fn every_recipe_runs() {
             vec!["train", name, "--out", name, "--set", "optim.steps=6", "--set", "optim.batch=32"];
         match name {
             _ if name.ends_with("table") => arguments.extend(["--set", &path]),
-            "toy" => arguments.extend(["--set", "data.rows=400"]),
+            _ if name.ends_with("toy") => arguments.extend(["--set", "data.rows=400"]),
             "char-lm" => arguments.extend(["--set", "model.transformer.layers=1"]),
             _ => {}
+        }
+        if name.starts_with("ffjord") {
+            arguments.extend(["--set", "model.hidden=[8, 8]", "--set", "model.tolerance=1e-2"]);
         }
         ok(folder.path(), &arguments);
         let run = folder.path().join(name);
@@ -135,4 +138,31 @@ fn tables_are_in_their_own_units() {
     };
     let gap = nll("b", "scaled.csv") - nll("a", &path);
     assert!((gap - 10.0_f64.ln()).abs() < 1e-6, "{gap}");
+}
+
+/// A continuous flow trains with an estimated trace, regularisers and a random end, and reports them.
+#[test]
+fn continuous_flows_take_regularisers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["train", "ffjord-toy", "--out", "run"];
+    for set in [
+        "data.rows=300",
+        "optim.steps=3",
+        "optim.batch=32",
+        "model.hidden=[8]",
+        "model.tolerance=1e-2",
+        "model.kinetic=0.1",
+        "model.jacobian=0.05",
+        "model.steer=0.1",
+        "model.trace={ kind = \"hutchinson\", probes = 2, noise = \"gaussian\" }",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    ok(folder.path(), &arguments);
+    let text = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    for name in ["kinetic", "jacobian", "evaluations"] {
+        assert!(text.contains(name), "no {name} in {text}");
+    }
+    let refused = maxlik(folder.path(), &["train", "ffjord-toy", "--set", "model.kinetic=-1.0"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("kinetic"));
 }

@@ -76,6 +76,21 @@ impl MlpField {
         Ok(Self { event: d, first, time, context: on_context, bias, rest, activation })
     }
 
+    /// The same field, with the same parameters.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let pair = |(a, b): &(Tensor, Tensor)| (a.shallow_clone(), b.shallow_clone());
+        Self {
+            event: self.event,
+            first: self.first.shallow_clone(),
+            time: self.time.shallow_clone(),
+            context: self.context.as_ref().map(Tensor::shallow_clone),
+            bias: self.bias.shallow_clone(),
+            rest: self.rest.iter().map(pair).collect(),
+            activation: self.activation,
+        }
+    }
+
     /// `b₁` with the context's part: `[H₁]`, or `[b, H₁]`.
     fn first_bias(&self, context: Option<&Tensor>) -> Result<Tensor> {
         match (&self.context, context) {
