@@ -27,7 +27,7 @@ from torchcfm.conditional_flow_matching import (
 )
 from torchcfm.models.models import MLP
 
-STEPS, BATCH, RATE, TEST = 1000, 256, 2e-3, 2048
+BATCH, TEST = 256, 2048
 
 
 def normal(rng, n):
@@ -91,11 +91,11 @@ def follow(net, x, steps):
     return x.numpy(), energy
 
 
-def train(matcher, source, target, rng, seed):
+def train(matcher, source, target, rng, seed, arguments):
     torch.manual_seed(seed)
     net = MLP(dim=2, time_varying=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-5)
-    for _ in range(STEPS):
+    optimizer = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=1e-5)
+    for _ in range(arguments.steps):
         optimizer.zero_grad()
         x0, x1 = single(source(rng, BATCH)), single(target(rng, BATCH))
         t, xt, ut = matcher.sample_location_and_conditional_flow(x0, x1)
@@ -119,7 +119,7 @@ def table(arguments):
             for name, matcher in matchers(arguments.sinkhorn).items():
                 if name == "FM" and source is not normal:
                     continue
-                net = train(matcher, source, target, np.random.default_rng(seed), seed)
+                net = train(matcher, source, target, np.random.default_rng(seed), seed, arguments)
                 end, energy = follow(net, single(x), 100)
                 coarse, _ = follow(net, single(x), 2)
                 numbers = (w2(end, y), w2(coarse, y), abs(energy - apart) / apart)
@@ -160,6 +160,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["table", "step"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--sinkhorn", action="store_true")
     arguments = parser.parse_args()

@@ -54,7 +54,7 @@ pub(super) struct Budget {
     pub(super) test: usize,
 }
 
-pub(super) const FULL: Budget = Budget { steps: 1000, batch: 256, test: 2048 };
+pub(super) const FULL: Budget = Budget { steps: 3000, batch: 256, test: 2048 };
 
 /// What a trained field does with held-out points of the source.
 #[derive(Debug)]
