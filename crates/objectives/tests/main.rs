@@ -16,3 +16,4 @@ mod prediction;
 mod reconstruction;
 mod score;
 mod sequence;
+mod sequence_judged;

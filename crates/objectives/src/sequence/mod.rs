@@ -5,19 +5,25 @@
 //! `loss` takes a batch of tokens `[B, T]` with weights `[B, T]`; each token after the first is
 //! predicted from those before it.
 
+mod balance;
 mod cross_entropy;
+mod distillation;
 mod emo;
 mod label_smoothing;
 mod mixce;
 mod predictions;
+mod ranking;
 mod smile;
 mod unlikelihood;
 
+pub use balance::{SubTrajectoryBalance, Trajectories};
 pub use cross_entropy::CrossEntropy;
+pub use distillation::Distillation;
 pub use emo::{Cost, Emo, EmoLead};
 pub use label_smoothing::LabelSmoothing;
 pub use mixce::MixCe;
 pub use predictions::Predictions;
+pub use ranking::{Ranking, score};
 pub use smile::{Smile, WordSet};
 pub use unlikelihood::Unlikelihood;
 
