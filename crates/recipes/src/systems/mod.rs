@@ -4,11 +4,15 @@
 //! and returns its [`Check`]s: what is claimed, the baseline beside it, what came out, and whether
 //! that is accepted. `maxlik reproduce` runs them over several seeds.
 
+mod dae_score;
+mod ebflow;
 mod field;
 pub mod fit;
 mod flowavenet;
+mod injective_flow;
 mod language;
 mod ot_cfm;
+mod path_gradients;
 mod starflow;
 mod wave;
 
@@ -80,4 +84,8 @@ pub const SYSTEMS: &[System] = &[
     language::emo::SYSTEM,
     language::smile::SYSTEM,
     ot_cfm::SYSTEM,
+    path_gradients::SYSTEM,
+    ebflow::SYSTEM,
+    injective_flow::SYSTEM,
+    dae_score::SYSTEM,
 ];

@@ -1,0 +1,97 @@
+//! Fully connected flows of growing dimension: what a step costs.
+
+use crate::systems::Check;
+use anyhow::Result;
+use maxlik_flows::{BaseConfig, FlowConfig, LayerConfig, UnivariateConfig};
+use maxlik_model::{Batch, Density, Energy, Objective, Score};
+use maxlik_nn::Params;
+use maxlik_objectives::density::MaximumLikelihood;
+use maxlik_objectives::score::{DenoisingScoreMatching, FiniteDifferenceScoreMatching, ScoreOf};
+use maxlik_tensor::Seeds;
+use maxlik_tensor::autograd::{Graph, grad};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor, kind::FLOAT_CPU};
+
+const BATCH: i64 = 64;
+
+/// Seconds of a step.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    likelihood: f64,
+    denoising: f64,
+    differences: f64,
+}
+
+/// Two dense layers with a smooth leaky rectifier between them; loss and gradient, the fastest of
+/// `rounds` that take turns.
+fn times(seed: u64, dims: i64, rounds: usize) -> Result<Times> {
+    let params = Params::new(seed, Kind::Float, Device::Cpu);
+    let rectifier = LayerConfig::Elementwise {
+        map: UnivariateConfig::SmoothLeakyRelu { slope: 0.3 },
+        network: None,
+    };
+    let config = FlowConfig {
+        layers: vec![LayerConfig::Dense {}, rectifier, LayerConfig::Dense {}],
+        base: BaseConfig::Normal {},
+    };
+    let model = ScoreOf(config.build(&params.root(), dims, None, Vec::new())?);
+    let named = params.trainable();
+    let leaves: Vec<&Tensor> = named.iter().map(|(_, tensor)| tensor).collect();
+    Seeds::new(seed).stream("speed").seed_torch(0);
+    let batch = Batch::new(Tensor::f_randn([BATCH, dims], FLOAT_CPU)?);
+    let (denoising, differences) =
+        (DenoisingScoreMatching::new(0.1)?, FiniteDifferenceScoreMatching::new(0.1)?);
+    let mut best = [f64::INFINITY; 3];
+    for _ in 0..rounds {
+        for (which, best) in best.iter_mut().enumerate() {
+            let start = Instant::now();
+            let loss = match which {
+                0 => MaximumLikelihood.loss(&model.0 as &dyn Density, &batch)?,
+                1 => denoising.loss(&model as &dyn Score, &batch)?,
+                _ => differences.loss(&model as &dyn Energy, &batch)?,
+            };
+            let _gradients = grad(&[&loss.value], &[None], &leaves, Graph::Free)?;
+            *best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    let [likelihood, denoising, differences] = best;
+    Ok(Times { likelihood, denoising, differences })
+}
+
+pub(super) fn checks(seed: u64) -> Result<Vec<Check>> {
+    let small = times(seed, 196, 20)?;
+    let middle = times(seed, 784, 8)?;
+    let large = times(seed, 3072, 2)?;
+    let ratio = |t: Times| t.likelihood / t.denoising;
+    // The power of the dimension by which a time grows from 784 to 3072.
+    let power = |a: f64, b: f64| (b / a).ln() / (3072.0_f64 / 784.0).ln();
+    Ok(vec![
+        Check::at_least(
+            "step time at D = 784, batch 64: likelihood / denoising",
+            "at least 1.5",
+            ratio(middle),
+            1.5,
+        )
+        .beside("at D = 196", ratio(small)),
+        Check::at_least(
+            "the same ratio at 784 over that at 196",
+            "more than 1",
+            ratio(middle) / ratio(small),
+            1.0,
+        ),
+        Check::at_least(
+            "step time at D = 3072: likelihood / denoising",
+            "more than at D = 784",
+            ratio(large),
+            ratio(middle),
+        )
+        .beside("likelihood / finite differences", large.likelihood / large.differences),
+        Check::at_most(
+            "step time of denoising from D = 784 to 3072 grows with the power",
+            "at most 2.4",
+            power(middle.denoising, large.denoising),
+            2.4,
+        )
+        .beside("likelihood's", power(middle.likelihood, large.likelihood)),
+    ])
+}
