@@ -10,7 +10,9 @@ mod field;
 pub mod fit;
 mod flowavenet;
 mod injective_flow;
+mod ir_sde;
 mod language;
+mod ml_sde;
 mod ot_cfm;
 mod path_gradients;
 mod starflow;
@@ -88,4 +90,6 @@ pub const SYSTEMS: &[System] = &[
     ebflow::SYSTEM,
     injective_flow::SYSTEM,
     dae_score::SYSTEM,
+    ml_sde::SYSTEM,
+    ir_sde::SYSTEM,
 ];
