@@ -91,7 +91,7 @@ impl Restorer {
         let config =
             MlpConfig { hidden: vec![256, 256, 256], activation: Activation::Silu, dropout: 0.0 };
         let time = 1 + 2 * i64::from(FREQUENCIES);
-        let net = Mlp::zero_output(&params.root(), 2 * PIXELS, time, PIXELS, &config)?;
+        let net = Mlp::new(&params.root(), 2 * PIXELS, time, PIXELS, &config)?;
         Ok(Self { net, table: Table::new(&process()?)? })
     }
 
