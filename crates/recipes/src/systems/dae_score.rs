@@ -234,7 +234,7 @@ mod tests {
         assert!((WEIGHTS.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         let score = target.score(&x, None).unwrap();
         assert!(error(&score, &score).unwrap() < 1e-12);
-        assert!(error(&(&score * 1.5), &score).unwrap() - 0.5 < 1e-9);
+        assert!((error(&(&score * 1.5), &score).unwrap() - 0.5).abs() < 1e-9);
         assert!((cosine(&(&score * 1.5), &score).unwrap() - 1.0).abs() < 1e-6);
         // Stein's identity of the normal score: E[s xᵀ] is minus the unit matrix.
         let stein = normal_score(&x).unwrap().transpose(0, 1).matmul(&x) / 20_000.0;
