@@ -11,6 +11,7 @@ mod dataset;
 mod dequantize;
 mod digits;
 mod loader;
+mod metrics;
 mod random;
 mod split;
 mod standardize;

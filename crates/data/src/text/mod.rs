@@ -1,4 +1,5 @@
-//! Text: documents from files, tokens, and rows of equal length for a language model.
+//! Text: documents from files, tokens, rows of equal length for a language model, and what is measured
+//! of text ([`metrics`]).
 //!
 //! ```
 //! use maxlik_data::text::{Characters, Tokenizer, pack, sonnets};
@@ -14,6 +15,7 @@
 #[cfg(feature = "bpe")]
 mod bpe;
 mod corpus;
+pub mod metrics;
 mod rows;
 mod sonnets;
 mod tokenizer;
