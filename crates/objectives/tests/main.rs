@@ -14,6 +14,7 @@ mod likelihood;
 mod matching;
 mod prediction;
 mod reconstruction;
+mod replay;
 mod score;
 mod sequence;
 mod sequence_judged;

@@ -4,7 +4,7 @@ use maxlik_model::{Batch, LanguageModel, Objective};
 use maxlik_nn::{BigramTable, Params};
 use maxlik_objectives::sequence::{
     CrossEntropy, Distillation, LabelSmoothing, Predictions, Ranking, SubTrajectoryBalance,
-    Trajectories, score,
+    Trajectories, Walk, score,
 };
 use maxlik_tensor::autograd::{Graph, grad, leaf};
 use maxlik_tensor::with_seed;
@@ -207,4 +207,50 @@ fn a_teacher_in_a_batch() {
         Trajectories { forward: &forward, terminate: &wrong, reward: &wrong, written: &forward };
     let error = SubTrajectoryBalance::new(1.0).unwrap().loss_at(&at).unwrap_err().to_string();
     assert_eq!(error, "terminate: expected shape [2, 4], got [2, 3]");
+}
+
+/// All strings of up to three of two words, `[15, 4]`: a mark, the words, the mark again.
+fn strings() -> Tensor {
+    let mut rows = Vec::new();
+    for length in 0..=3_u32 {
+        for number in 0..2_i64.pow(length) {
+            let word = |t: u32| if t < length { 1 + (number >> t) % 2 } else { 0 };
+            rows.extend([0, word(0), word(1), word(2)]);
+        }
+    }
+    Tensor::from_slice(&rows).view([15, 4])
+}
+
+/// Finished strings share all probability, the end being certain after the longest; balance against the
+/// model's own probabilities is exact, and what is written after an end changes nothing.
+#[test]
+fn walks_share_all_probability() {
+    let params = Params::new(1, Kind::Double, Device::Cpu);
+    let table = BigramTable::new(&params.root(), 3).unwrap();
+    let logits = normal(7, &[3, 3]);
+    // The mark ends a string too: nothing else is there to be drawn.
+    params.load(&[("table".to_owned(), logits)]).unwrap();
+    let walk = Walk::of(&table, &strings(), 1, 0).unwrap();
+    let log_prob = walk.at_end(&walk.log_prob().unwrap()).unwrap();
+    assert!((log_prob.exp().sum(Kind::Double).double_value(&[]) - 1.0).abs() < 1e-12);
+    // "2" has number one among strings of one word: begin, the word, the end.
+    let log_q = table.table().log_softmax(-1, None::<Kind>);
+    let by_hand = log_q.double_value(&[0, 2]) + log_q.double_value(&[2, 0]);
+    assert!((log_prob.double_value(&[2]) - by_hand).abs() < 1e-12);
+    let loss = |walk: &Walk, reward: &Tensor| {
+        let balance = SubTrajectoryBalance::new(1.0).unwrap();
+        balance.loss_at(&walk.rewarded(reward)).unwrap().double_value(&[])
+    };
+    assert!(loss(&walk, &(walk.log_prob().unwrap() - 2.0)) < 1e-24);
+    let reward = normal(8, &[15, 4]);
+    let plain = loss(&walk, &reward);
+    assert!(plain > 0.1);
+    // A word after the end of "": unwritten.
+    let after = strings();
+    let _ = after.get(0).get(2).fill_(2);
+    let same = loss(&Walk::of(&table, &after, 1, 0).unwrap(), &reward);
+    assert!((same - plain).abs() < 1e-12);
+    assert!(
+        Walk::of(&table, &strings(), 4, 0).is_err() && Walk::of(&table, &strings(), 0, 0).is_err()
+    );
 }

@@ -1,5 +1,6 @@
 //! Sub-trajectory balance: a policy that samples in proportion to a reward.
 
+use maxlik_model::LanguageModel;
 use maxlik_tensor::{Error, Result, check};
 use tch::{Kind, Tensor};
 
@@ -27,6 +28,82 @@ pub struct Trajectories<'a> {
     pub reward: &'a Tensor,
     /// Whether token `k + 1` was written, `[B, n]`: not the end, nor anything after it.
     pub written: &'a Tensor,
+}
+
+/// What a language model says of trajectories: under the policy, two of their four parts; under the model
+/// that was fine-tuned, most of the reward.
+#[derive(Debug)]
+pub struct Walk {
+    /// As [`Trajectories::forward`].
+    pub forward: Tensor,
+    /// As [`Trajectories::terminate`].
+    pub terminate: Tensor,
+    /// As [`Trajectories::written`].
+    pub written: Tensor,
+}
+
+impl Walk {
+    /// Walks along `tokens` `[B, p + n]`: a prompt of `p ≥ 1` tokens, then what was written, the token `end`
+    /// once it ended, and anything after it. Trajectories of `n` tokens are the longest that there are: after
+    /// them the end is certain, whatever the model thinks. The model is asked once.
+    ///
+    /// Were the model's own probability taken there, as in the paper's code, balance would hold for a policy
+    /// that gives a longest string `z` the mass `R(z)/π(⊤ | z)`, and a sampler that stops at `n` would be off
+    /// by that factor.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a prompt that is empty or fills the sequence, and those of the model.
+    pub fn of(model: &dyn LanguageModel, tokens: &Tensor, prompt: i64, end: i64) -> Result<Self> {
+        let steps = match tokens.size().as_slice() {
+            &[_, length] if prompt >= 1 && prompt < length => length - prompt,
+            size => {
+                let why = format!("expected at least 1 and fewer than the tokens {size:?}");
+                return Err(Error::config("prompt", format!("{why}, got {prompt}")));
+            }
+        };
+        // What comes after the last token is not asked: the end does.
+        let before = tokens.f_narrow(1, 0, prompt + steps - 1)?;
+        let logits = model.logits(&before)?.f_narrow(1, prompt - 1, steps)?;
+        let log_q = logits.f_log_softmax(-1, None::<Kind>)?;
+        let next = tokens.f_narrow(1, prompt, steps)?;
+        let forward = log_q.f_gather(-1, &next.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?;
+        let terminate = log_q.f_select(-1, end)?;
+        let last = terminate.f_narrow(1, 0, 1)?.f_zeros_like()?;
+        let going = next.f_ne(end)?.f_to_kind(Kind::Int64)?;
+        Ok(Self {
+            forward,
+            terminate: Tensor::f_cat(&[terminate, last], 1)?,
+            written: going.f_cumprod(1, None::<Kind>)?.f_to_kind(Kind::Bool)?,
+        })
+    }
+
+    /// `ln p(z_{≤k} ⊤)`: the log-probability of each prefix as a finished string, `[B, n + 1]`. Past the end of
+    /// a trajectory entries mean nothing.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn log_prob(&self) -> Result<Tensor> {
+        let start = self.terminate.f_narrow(1, 0, 1)?.f_zeros_like()?;
+        let sums = Tensor::f_cat(&[start, self.forward.f_cumsum(1, None::<Kind>)?], 1)?;
+        Ok(sums.f_add(&self.terminate)?)
+    }
+
+    /// Of a value for each prefix `[B, n + 1]`, that of the finished string, `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for values of another shape.
+    pub fn at_end(&self, each: &Tensor) -> Result<Tensor> {
+        check::shape("values", each, &self.terminate.size())?;
+        let length = self.written.f_sum_dim_intlist([1_i64].as_slice(), true, Kind::Int64)?;
+        Ok(each.f_gather(1, &length, false)?.f_squeeze_dim(1)?)
+    }
+
+    /// The trajectories under this model as the policy, with a reward `[B, n + 1]`.
+    #[must_use]
+    pub fn rewarded<'a>(&'a self, reward: &'a Tensor) -> Trajectories<'a> {
+        let Self { forward, terminate, written } = self;
+        Trajectories { forward, terminate, reward, written }
+    }
 }
 
 impl SubTrajectoryBalance {

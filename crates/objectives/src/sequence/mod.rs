@@ -13,10 +13,11 @@ mod label_smoothing;
 mod mixce;
 mod predictions;
 mod ranking;
+mod replay;
 mod smile;
 mod unlikelihood;
 
-pub use balance::{SubTrajectoryBalance, Trajectories};
+pub use balance::{SubTrajectoryBalance, Trajectories, Walk};
 pub use cross_entropy::CrossEntropy;
 pub use distillation::Distillation;
 pub use emo::{Cost, Emo, EmoLead};
@@ -24,6 +25,7 @@ pub use label_smoothing::LabelSmoothing;
 pub use mixce::MixCe;
 pub use predictions::Predictions;
 pub use ranking::{Ranking, score};
+pub use replay::{Remembered, Replay};
 pub use smile::{Smile, WordSet};
 pub use unlikelihood::Unlikelihood;
 

@@ -85,6 +85,7 @@ pub const SYSTEMS: &[System] = &[
     language::mixce::SYSTEM,
     language::emo::SYSTEM,
     language::smile::SYSTEM,
+    language::gflownet::SYSTEM,
     ot_cfm::SYSTEM,
     path_gradients::SYSTEM,
     ebflow::SYSTEM,

@@ -28,6 +28,11 @@ impl World {
         Ok(Self { model, p })
     }
 
+    /// The language as a model of itself.
+    pub(super) fn model(&self) -> &BigramTable {
+        &self.model
+    }
+
     pub(super) fn sample(&self, count: i64, tokens: i64, end: Option<i64>) -> Result<Batch> {
         sample(&self.model, count, tokens, end)
     }
