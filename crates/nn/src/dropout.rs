@@ -6,7 +6,7 @@ use tch::Tensor;
 
 /// Sets entries to zero with probability `rate` while the model is trained, and scales the rest by
 /// `1/(1 − rate)`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dropout {
     rate: f64,
     mode: Mode,

@@ -35,7 +35,10 @@ pub use activation::Activation;
 pub use conv::{Conv, ConvShape, Reach};
 pub use conv_net::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
-pub use language::{BigramTable, TransformerLanguageModel, TransformerLanguageModelConfig};
+pub use language::{
+    BigramTable, EncoderDecoder, EncoderDecoderConfig, Given, TransformerLanguageModel,
+    TransformerLanguageModelConfig,
+};
 pub use linear::Linear;
 pub use made::{MaskedLinear, MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Steps};
 pub use mlp::{Mlp, MlpConfig};
@@ -44,7 +47,8 @@ pub use norm::{Norm, NormKind};
 pub use params::{Init, Mode, Params, Scope};
 pub use residual::{ResidualConfig, ResidualNet};
 pub use transformer::{
-    AttentionKernel, Cache, CausalTransformer, FeedForward, Positions, TransformerConfig,
+    AttentionKernel, Cache, CausalTransformer, Decoder, Encoder, FeedForward, Memory, Positions,
+    TransformerConfig,
 };
 pub use upsample::Upsample;
 pub use wavenet::{WaveNet, WaveNetConfig};

@@ -39,6 +39,11 @@ impl Linear {
         })
     }
 
+    /// The same layer once more: its tensors are this one's.
+    pub(crate) fn share(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+
     /// `[…, inputs] → […, outputs]`.
     ///
     /// # Errors

@@ -40,6 +40,15 @@ impl Norm {
         Ok(Self { width, weight: scope.param("weight", &[width], Init::Constant(1.0))?, bias })
     }
 
+    /// The same once more: its tensors are this one's.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            width: self.width,
+            weight: self.weight.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
     /// Where its weight is.
     pub(crate) fn device(&self) -> Device {
         self.weight.device()

@@ -1,6 +1,7 @@
 //! Tests of maxlik-nn.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod encoder_decoder;
 mod language;
 mod made;
 mod networks;

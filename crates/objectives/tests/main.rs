@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+mod conditional;
 mod coupling;
 mod decoding;
 mod diffusion;

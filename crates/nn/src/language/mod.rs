@@ -1,9 +1,11 @@
-//! Language models: a trunk between an embedding and a head, and a table.
+//! Language models: a trunk between an embedding and a head, a model from sequence to sequence, and a table.
 
 mod bigram;
+mod encoder_decoder;
 mod transformer;
 
 pub use bigram::BigramTable;
+pub use encoder_decoder::{EncoderDecoder, EncoderDecoderConfig, Given};
 pub use transformer::{TransformerLanguageModel, TransformerLanguageModelConfig};
 
 use maxlik_tensor::{Error, Result};

@@ -1,4 +1,4 @@
-//! Causal multi-head attention.
+//! Multi-head attention: to the tokens before, to a whole sequence, and to another sequence.
 
 use super::cache::{Cache, KeysValues};
 use super::config::{AttentionKernel, TransformerConfig};
@@ -7,13 +7,13 @@ use crate::{Init, Linear, Scope};
 use maxlik_tensor::Result;
 use tch::{Kind, Tensor};
 
-/// What the tokens of one call share: where they stand, and those before them.
-#[derive(Debug)]
-pub(super) struct Query<'a> {
-    pub(super) rotation: Option<&'a Rotation>,
-    pub(super) cache: Option<&'a mut Cache>,
-    /// Number of the layer, its place in the cache.
-    pub(super) number: usize,
+/// Which tokens those of a call may see.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sight<'a> {
+    /// So many tokens before them, and of their own those up to each.
+    Past(i64),
+    /// All but those that a mask `[B, 1, 1, t]` hides: it is true for what is shown.
+    Shown(Option<&'a Tensor>),
 }
 
 /// `softmax(q kᵀ / √w + mask) v` for each head, and a linear map of all heads together.
@@ -59,58 +59,137 @@ impl Attention {
         })
     }
 
-    /// `[B, t, W] → [B, t, W]`.
-    pub(super) fn forward(&self, h: &Tensor, at: &mut Query<'_>) -> Result<Tensor> {
-        let size = h.size();
-        let (batch, tokens) = (size[0], size[1]);
-        let split = |weight: &Tensor, heads: i64| -> Result<Tensor> {
-            let x = h.f_linear(weight, None::<&Tensor>)?;
-            Ok(x.f_view([batch, tokens, heads, self.head_width])?.f_transpose(1, 2)?)
-        };
-        let turn = |x: Tensor| at.rotation.map_or_else(|| Ok(x.shallow_clone()), |r| r.apply(&x));
-        let query = turn(split(&self.query, self.heads)?)?;
-        let mut keys = turn(split(&self.key, self.key_heads)?)?;
-        let mut values = split(&self.value, self.key_heads)?;
+    /// The same once more: its tensors are this one's.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            query: self.query.shallow_clone(),
+            key: self.key.shallow_clone(),
+            value: self.value.shallow_clone(),
+            output: self.output.share(),
+            ..*self
+        }
+    }
+
+    /// `[B, t, W] → [B, t, W]`, from each token to those up to it, also to those in the cache, where it is layer
+    /// `number`.
+    pub(super) fn causal(
+        &self,
+        h: &Tensor,
+        rotation: Option<&Rotation>,
+        cache: Option<&mut Cache>,
+        number: usize,
+    ) -> Result<Tensor> {
+        let query = turn(self.split(h, &self.query, self.heads)?, rotation)?;
+        let mut seen = self.keys_values(h, rotation)?;
         let (mut before, mut temperature) = (0, 1.0);
-        if let Some(cache) = at.cache.as_deref_mut() {
+        if let Some(cache) = cache {
             (before, temperature) = (cache.len(), cache.temperature());
-            let all = cache.append(at.number, KeysValues { keys, values })?;
-            (keys, values) = (all.keys, all.values);
+            seen = cache.append(number, seen)?;
         }
-        if self.heads != self.key_heads {
-            let groups = self.heads / self.key_heads;
-            keys = keys.f_repeat_interleave_self_int(groups, 1, None)?;
-            values = values.f_repeat_interleave_self_int(groups, 1, None)?;
-        }
+        self.attend(&query, &seen, Sight::Past(before), temperature)
+    }
+
+    /// `[B, t, W] → [B, t, W]`, from each token to all that are shown.
+    pub(super) fn whole(
+        &self,
+        h: &Tensor,
+        rotation: Option<&Rotation>,
+        shown: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let query = turn(self.split(h, &self.query, self.heads)?, rotation)?;
+        self.attend(&query, &self.keys_values(h, rotation)?, Sight::Shown(shown), 1.0)
+    }
+
+    /// `[B, t, W] → [B, t, W]`, from each token to the shown ones of another sequence, whose keys and
+    /// values are given. Places of two sequences are not compared: nothing is rotated.
+    pub(super) fn across(
+        &self,
+        h: &Tensor,
+        other: &KeysValues,
+        shown: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let query = self.split(h, &self.query, self.heads)?;
+        self.attend(&query, other, Sight::Shown(shown), 1.0)
+    }
+
+    /// Keys and values of tokens `[B, t, W]`.
+    pub(super) fn keys_values(
+        &self,
+        h: &Tensor,
+        rotation: Option<&Rotation>,
+    ) -> Result<KeysValues> {
+        Ok(KeysValues {
+            keys: turn(self.split(h, &self.key, self.key_heads)?, rotation)?,
+            values: self.split(h, &self.value, self.key_heads)?,
+        })
+    }
+
+    /// A linear map of `[B, t, W]`, split into heads `[B, H, t, w]`.
+    fn split(&self, h: &Tensor, weight: &Tensor, heads: i64) -> Result<Tensor> {
+        let (batch, tokens) = (h.size()[0], h.size()[1]);
+        let x = h.f_linear(weight, None::<&Tensor>)?;
+        Ok(x.f_view([batch, tokens, heads, self.head_width])?.f_transpose(1, 2)?)
+    }
+
+    fn attend(
+        &self,
+        query: &Tensor,
+        seen: &KeysValues,
+        sight: Sight<'_>,
+        temperature: f64,
+    ) -> Result<Tensor> {
+        let groups = self.heads / self.key_heads;
+        let spread = |x: &Tensor| match groups {
+            1 => Ok(x.shallow_clone()),
+            _ => x.f_repeat_interleave_self_int(groups, 1, None),
+        };
+        let (keys, values) = (spread(&seen.keys)?, spread(&seen.values)?);
         let scale = 1.0 / ((self.head_width as f64).sqrt() * temperature);
         let out = match self.kernel {
-            AttentionKernel::Fused => fused(&query, &keys, &values, before, scale)?,
-            AttentionKernel::Composed => composed(&query, &keys, &values, before, scale)?,
+            AttentionKernel::Fused => fused(query, &keys, &values, sight, scale)?,
+            AttentionKernel::Composed => composed(query, &keys, &values, sight, scale)?,
         };
-        let out = out.f_transpose(1, 2)?.f_reshape(size.as_slice())?;
-        self.output.forward(&out)
+        let (batch, tokens) = (query.size()[0], query.size()[2]);
+        let width = self.heads * self.head_width;
+        self.output.forward(&out.f_transpose(1, 2)?.f_reshape([batch, tokens, width])?)
     }
 }
 
-/// `[t, before + t]`: which tokens each of the `t` last ones may see.
-fn visible(query: &Tensor, before: i64) -> Result<Tensor> {
-    let tokens = query.size()[2];
-    let ones = Tensor::f_ones([tokens, before + tokens], (Kind::Bool, query.device()))?;
-    Ok(ones.f_tril(before)?)
+fn turn(x: Tensor, rotation: Option<&Rotation>) -> Result<Tensor> {
+    match rotation {
+        Some(rotation) => rotation.apply(&x),
+        None => Ok(x),
+    }
 }
 
-fn fused(q: &Tensor, k: &Tensor, v: &Tensor, before: i64, scale: f64) -> Result<Tensor> {
-    // A single token sees all; the kernel's own causal mask fits only where none came before.
-    let causal = before == 0 && q.size()[2] > 1;
-    let mask = (before > 0 && q.size()[2] > 1).then(|| visible(q, before)).transpose()?;
+impl Sight<'_> {
+    /// What each of the tokens may see, true for seen, where that is not everything.
+    fn mask(self, query: &Tensor) -> Result<Option<Tensor>> {
+        let tokens = query.size()[2];
+        match self {
+            // A single token sees all that came before it.
+            Self::Past(_) if tokens == 1 => Ok(None),
+            Self::Past(before) => {
+                let ones = (Kind::Bool, query.device());
+                let ones = Tensor::f_ones([tokens, before + tokens], ones)?;
+                Ok(Some(ones.f_tril(before)?))
+            }
+            Self::Shown(shown) => Ok(shown.map(Tensor::shallow_clone)),
+        }
+    }
+}
+
+fn fused(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>, scale: f64) -> Result<Tensor> {
+    // The kernel's own causal mask fits only where nothing came before.
+    let causal = matches!(sight, Sight::Past(0)) && q.size()[2] > 1;
+    let mask = if causal { None } else { sight.mask(q)? };
     Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, false)?)
 }
 
-fn composed(q: &Tensor, k: &Tensor, v: &Tensor, before: i64, scale: f64) -> Result<Tensor> {
+fn composed(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>, scale: f64) -> Result<Tensor> {
     let mut logits = q.f_matmul(&k.f_transpose(-2, -1)?)? * scale;
-    if q.size()[2] > 1 {
-        let hidden = visible(q, before)?.f_logical_not()?;
-        logits = logits.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
+    if let Some(mask) = sight.mask(q)? {
+        logits = logits.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
     }
     Ok(logits.f_softmax(-1, None::<Kind>)?.f_matmul(v)?)
 }

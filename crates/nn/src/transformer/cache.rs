@@ -58,8 +58,7 @@ impl Cache {
     /// LibTorch's, for an index without a row.
     pub fn select(&mut self, rows: &Tensor) -> Result<()> {
         for slot in self.slots.iter_mut().flatten() {
-            slot.keys = slot.keys.f_index_select(0, rows)?;
-            slot.values = slot.values.f_index_select(0, rows)?;
+            *slot = slot.select(rows)?;
         }
         Ok(())
     }
@@ -101,6 +100,14 @@ impl Cache {
 }
 
 impl KeysValues {
+    /// These rows of the batch.
+    pub(super) fn select(&self, rows: &Tensor) -> Result<Self> {
+        Ok(Self {
+            keys: self.keys.f_index_select(0, rows)?,
+            values: self.values.f_index_select(0, rows)?,
+        })
+    }
+
     fn narrow(&self, length: i64) -> Result<Self> {
         Ok(Self {
             keys: self.keys.f_narrow(2, 0, length)?,

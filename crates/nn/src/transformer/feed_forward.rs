@@ -29,6 +29,15 @@ impl FeedForwardLayer {
         })
     }
 
+    /// The same once more: its tensors are this one's.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            input: self.input.share(),
+            gate: self.gate.as_ref().map(Linear::share),
+            output: self.output.share(),
+        }
+    }
+
     pub(super) fn forward(&self, h: &Tensor) -> Result<Tensor> {
         let inner = match &self.gate {
             None => self.input.forward(h)?.f_gelu("none")?,

@@ -30,6 +30,11 @@ impl Rotary {
         Ok(Self { cos: table(angle.f_cos()?)?, sin: table(angle.f_sin()?)? })
     }
 
+    /// The same once more: its tensors are this one's.
+    pub(super) fn share(&self) -> Self {
+        Self { cos: self.cos.shallow_clone(), sin: self.sin.shallow_clone() }
+    }
+
     pub(super) fn at(
         &self,
         rows: impl Fn(&Tensor) -> std::result::Result<Tensor, tch::TchError>,
