@@ -64,7 +64,8 @@ proptest! {
                 prop_assert!(edits(&a.tokens, &b.tokens) as f64 >= room, "{a:?} {b:?}");
             }
         }
-        for item in items.to_vec() {
+        let kept = items.to_vec();
+        for item in kept {
             prop_assert!(!replay.offer(&item.tokens, item.log_reward));
         }
     }

@@ -138,7 +138,7 @@ pub(super) fn sample(
     let first = Tensor::f_full([count, 1], MARK, (Kind::Int64, Device::Cpu))?;
     let written = generation.run(&mut *model.session(), &first)?.tokens;
     let room = longest - written.size()[1];
-    Ok(mark(&written.f_constant_pad_nd([0, room])?)?)
+    mark(&written.f_constant_pad_nd([0, room])?)
 }
 
 /// `ln p` of each of the strings under a model, `[N]`.
