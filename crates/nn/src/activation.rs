@@ -1,6 +1,7 @@
 //! Activation functions.
 
 use maxlik_tensor::Result;
+use maxlik_tensor::gelu::Gelu;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -38,7 +39,7 @@ impl Activation {
             Self::Relu => x.f_relu()?,
             Self::Elu => x.f_elu()?,
             Self::Selu => x.f_selu()?,
-            Self::Gelu => x.f_gelu("none")?,
+            Self::Gelu => Gelu::Exact.apply(x)?,
             Self::Silu => x.f_silu()?,
             Self::Tanh => x.f_tanh()?,
             Self::Softplus => x.f_softplus()?,

@@ -28,6 +28,7 @@ pub mod columns;
 pub mod custom;
 pub mod device;
 mod error;
+pub mod gelu;
 pub mod host;
 mod kernels;
 pub mod logdet;

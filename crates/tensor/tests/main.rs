@@ -6,6 +6,7 @@ mod affine;
 mod autograd;
 mod columns;
 mod device;
+mod gelu;
 mod logdet;
 mod logdet_convolution;
 mod logdet_residual;

@@ -4,7 +4,7 @@ use super::cache::{Cache, KeysValues};
 use super::config::{AttentionKernel, TransformerConfig};
 use super::rotary::Rotation;
 use crate::{Init, Linear, Scope};
-use maxlik_tensor::Result;
+use maxlik_tensor::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Which tokens those of a call may see.
@@ -18,13 +18,13 @@ pub(super) enum Sight<'a> {
 
 /// `softmax(q kᵀ / √w + mask) v` for each head, and a linear map of all heads together.
 ///
-/// Queries, keys and values have no bias: one of the keys would move all logits of a query alike, and
-/// so do nothing.
+/// Within one sequence, queries, keys and values come from one product. They have no bias unless the
+/// config asks for it: one of the keys would move all logits of a query alike, and so do nothing.
 #[derive(Debug)]
 pub(super) struct Attention {
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
+    /// Rows for queries, then keys, then values.
+    weight: Tensor,
+    bias: Option<Tensor>,
     output: Linear,
     heads: i64,
     key_heads: i64,
@@ -36,22 +36,15 @@ impl Attention {
     pub(super) fn new(scope: &Scope<'_>, config: &TransformerConfig) -> Result<Self> {
         let (width, head_width) = (config.width, config.head_width());
         let bound = 1.0 / (width as f64).sqrt();
-        let weight =
-            |name: &str, rows: i64| scope.param(name, &[rows, width], Init::Uniform(bound));
-        let shared = config.key_heads() * head_width;
+        let rows = width + 2 * config.key_heads() * head_width;
+        let bias = || scope.param("bias", &[rows], Init::Constant(0.0));
         // Residual branches start smaller in deeper stacks, as GPT-2's do.
         let last = Init::Uniform(bound / (2.0 * config.layers.max(1) as f64).sqrt());
+        let output = scope.sub("output");
         Ok(Self {
-            query: weight("query", width)?,
-            key: weight("key", shared)?,
-            value: weight("value", shared)?,
-            output: Linear::with_init(
-                &scope.sub("output"),
-                width,
-                width,
-                last,
-                Init::Constant(0.0),
-            )?,
+            weight: scope.param("weight", &[rows, width], Init::Uniform(bound))?,
+            bias: config.attention_bias.then(bias).transpose()?,
+            output: Linear::with_init(&output, width, width, last, Init::Constant(0.0))?,
             heads: config.heads,
             key_heads: config.key_heads(),
             head_width,
@@ -62,9 +55,8 @@ impl Attention {
     /// The same once more: its tensors are this one's.
     pub(super) fn share(&self) -> Self {
         Self {
-            query: self.query.shallow_clone(),
-            key: self.key.shallow_clone(),
-            value: self.value.shallow_clone(),
+            weight: self.weight.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
             output: self.output.share(),
             ..*self
         }
@@ -79,8 +71,7 @@ impl Attention {
         cache: Option<&mut Cache>,
         number: usize,
     ) -> Result<Tensor> {
-        let query = turn(self.split(h, &self.query, self.heads)?, rotation)?;
-        let mut seen = self.keys_values(h, rotation)?;
+        let (query, mut seen) = self.own(h, rotation)?;
         let (mut before, mut temperature) = (0, 1.0);
         if let Some(cache) = cache {
             (before, temperature) = (cache.len(), cache.temperature());
@@ -96,8 +87,8 @@ impl Attention {
         rotation: Option<&Rotation>,
         shown: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let query = turn(self.split(h, &self.query, self.heads)?, rotation)?;
-        self.attend(&query, &self.keys_values(h, rotation)?, Sight::Shown(shown), 1.0)
+        let (query, seen) = self.own(h, rotation)?;
+        self.attend(&query, &seen, Sight::Shown(shown), 1.0)
     }
 
     /// `[B, t, W] → [B, t, W]`, from each token to the shown ones of another sequence, whose keys and
@@ -108,27 +99,41 @@ impl Attention {
         other: &KeysValues,
         shown: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let query = self.split(h, &self.query, self.heads)?;
+        let query = self.product(h, 0, self.heads)?.f_transpose(1, 2)?;
         self.attend(&query, other, Sight::Shown(shown), 1.0)
     }
 
-    /// Keys and values of tokens `[B, t, W]`.
-    pub(super) fn keys_values(
-        &self,
-        h: &Tensor,
-        rotation: Option<&Rotation>,
-    ) -> Result<KeysValues> {
-        Ok(KeysValues {
-            keys: turn(self.split(h, &self.key, self.key_heads)?, rotation)?,
-            values: self.split(h, &self.value, self.key_heads)?,
-        })
+    /// Queries, keys and values of tokens `[B, t, W]`.
+    fn own(&self, h: &Tensor, rotation: Option<&Rotation>) -> Result<(Tensor, KeysValues)> {
+        let all = self.product(h, 0, self.heads + 2 * self.key_heads)?;
+        let parts = all.f_split_with_sizes([self.heads, self.key_heads, self.key_heads], 2)?;
+        let [query, keys, values] = parts.as_slice() else {
+            return Err(Error::unsupported("attention without queries, keys and values"));
+        };
+        let keys = turn(keys.f_transpose(1, 2)?, rotation)?;
+        let seen = KeysValues { keys, values: values.f_transpose(1, 2)? };
+        Ok((turn(query.f_transpose(1, 2)?, rotation)?, seen))
     }
 
-    /// A linear map of `[B, t, W]`, split into heads `[B, H, t, w]`.
-    fn split(&self, h: &Tensor, weight: &Tensor, heads: i64) -> Result<Tensor> {
+    /// Keys and values of tokens `[B, t, W]`, without rotation.
+    pub(super) fn keys_values(&self, h: &Tensor) -> Result<KeysValues> {
+        let both = self.product(h, self.heads, 2 * self.key_heads)?;
+        let part = |first| both.f_narrow(2, first, self.key_heads)?.f_transpose(1, 2);
+        Ok(KeysValues { keys: part(0)?, values: part(self.key_heads)? })
+    }
+
+    /// What these heads of the weight make of `[B, t, W]`: `[B, t, heads, w]`.
+    fn product(&self, h: &Tensor, first: i64, heads: i64) -> Result<Tensor> {
         let (batch, tokens) = (h.size()[0], h.size()[1]);
-        let x = h.f_linear(weight, None::<&Tensor>)?;
-        Ok(x.f_view([batch, tokens, heads, self.head_width])?.f_transpose(1, 2)?)
+        let rows = |x: &Tensor| {
+            if x.size()[0] == heads * self.head_width {
+                return Ok(x.shallow_clone());
+            }
+            x.f_narrow(0, first * self.head_width, heads * self.head_width)
+        };
+        let bias = self.bias.as_ref().map(rows).transpose()?;
+        let x = h.f_linear(&rows(&self.weight)?, bias.as_ref())?;
+        Ok(x.f_view([batch, tokens, heads, self.head_width])?)
     }
 
     fn attend(

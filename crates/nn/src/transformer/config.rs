@@ -27,6 +27,8 @@ pub enum FeedForward {
     /// `W₂ gelu(W₁ x)`.
     #[default]
     Gelu,
+    /// The same with GPT-2's approximation by a hyperbolic tangent.
+    GeluTanh,
     /// `W₂ (silu(W₁ x) ⊙ W₃ x)` (Shazeer 2020, arXiv:2002.05202).
     Swiglu,
 }
@@ -65,6 +67,8 @@ pub struct TransformerConfig {
     pub feed_forward: FeedForward,
     /// How attention is computed.
     pub attention: AttentionKernel,
+    /// Whether queries, keys and values have biases, as GPT-2's do.
+    pub attention_bias: bool,
     /// Dropout rate on both residual branches.
     pub dropout: f64,
 }
@@ -81,6 +85,7 @@ impl Default for TransformerConfig {
             positions: Positions::Learned {},
             feed_forward: FeedForward::Gelu,
             attention: AttentionKernel::Fused,
+            attention_bias: false,
             dropout: 0.0,
         }
     }

@@ -3,13 +3,21 @@
 use super::config::{FeedForward, TransformerConfig};
 use crate::{Init, Linear, Scope};
 use maxlik_tensor::Result;
+use maxlik_tensor::gelu::Gelu;
 use tch::Tensor;
+
+/// What stands between the maps.
+#[derive(Debug)]
+enum Gate {
+    Gelu(Gelu),
+    Swiglu(Linear),
+}
 
 /// Two linear maps with a nonlinearity or a gate between them, applied to each token.
 #[derive(Debug)]
 pub(super) struct FeedForwardLayer {
     input: Linear,
-    gate: Option<Linear>,
+    gate: Gate,
     output: Linear,
 }
 
@@ -17,8 +25,9 @@ impl FeedForwardLayer {
     pub(super) fn new(scope: &Scope<'_>, config: &TransformerConfig) -> Result<Self> {
         let (width, hidden) = (config.width, config.width * config.expansion);
         let gate = match config.feed_forward {
-            FeedForward::Gelu => None,
-            FeedForward::Swiglu => Some(Linear::new(&scope.sub("gate"), width, hidden)?),
+            FeedForward::Gelu => Gate::Gelu(Gelu::Exact),
+            FeedForward::GeluTanh => Gate::Gelu(Gelu::Tanh),
+            FeedForward::Swiglu => Gate::Swiglu(Linear::new(&scope.sub("gate"), width, hidden)?),
         };
         let bound = 1.0 / (hidden as f64 * 2.0 * config.layers.max(1) as f64).sqrt();
         let (weight, bias) = (Init::Uniform(bound), Init::Constant(0.0));
@@ -40,8 +49,8 @@ impl FeedForwardLayer {
 
     pub(super) fn forward(&self, h: &Tensor) -> Result<Tensor> {
         let inner = match &self.gate {
-            None => self.input.forward(h)?.f_gelu("none")?,
-            Some(gate) => gate.forward(h)?.f_silu()?.f_mul(&self.input.forward(h)?)?,
+            Gate::Gelu(gelu) => gelu.apply(&self.input.forward(h)?)?,
+            Gate::Swiglu(gate) => gate.forward(h)?.f_silu()?.f_mul(&self.input.forward(h)?)?,
         };
         self.output.forward(&inner)
     }

@@ -193,7 +193,7 @@ impl Stack {
     /// Keys and values of another sequence `[B, S, W]` for each layer.
     pub(super) fn memory(&self, encoded: &Tensor, shown: Option<Tensor>) -> Result<Memory> {
         let across = self.layers.iter().filter_map(|layer| layer.across.as_ref());
-        let layers = across.map(|across| across.attention.keys_values(encoded, None));
+        let layers = across.map(|across| across.attention.keys_values(encoded));
         Ok(Memory { layers: layers.collect::<Result<_>>()?, shown })
     }
 

@@ -66,7 +66,10 @@ impl Emo {
             Cost::Fixed(vectors) if vectors.dim() != 2 => {
                 return Err(Error::shape("cost vectors", "[V, H]", &vectors.size()));
             }
-            Cost::Fixed(vectors) => Cost::Fixed(unit_rows(&vectors)?),
+            Cost::Fixed(vectors) => {
+                check::floating("cost vectors", &vectors)?;
+                Cost::Fixed(vectors.f_detach()?)
+            }
             Cost::Adaptive => Cost::Adaptive,
         };
         Ok(Self { lead, cost })
@@ -77,19 +80,7 @@ impl Emo {
     /// # Errors
     /// [`Error::Shape`] for vectors of another vocabulary, and those of [`Predictions::log_prob`].
     pub fn each(&self, at: &Predictions, vectors: &Tensor) -> Result<Tensor> {
-        self.each_on(at, &unit_rows(vectors)?)
-    }
-
-    /// The token mean, with `vectors` `[V, H]` of tokens to measure costs on.
-    ///
-    /// # Errors
-    /// As [`Emo::each`].
-    pub fn loss_at(&self, at: &Predictions, vectors: &Tensor) -> Result<Tensor> {
-        at.mean(&self.each(at, vectors)?)
-    }
-
-    fn each_on(&self, at: &Predictions, unit: &Tensor) -> Result<Tensor> {
-        let part = Transport::of(at, unit)?;
+        let part = Transport::of(at, vectors)?;
         let (mle, emo) = (-&part.log_prob, &part.emo);
         let ratio = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
             let _no_grad = tch::no_grad_guard();
@@ -102,6 +93,14 @@ impl Emo {
             }
         })
     }
+
+    /// The token mean, with `vectors` `[V, H]` of tokens to measure costs on.
+    ///
+    /// # Errors
+    /// As [`Emo::each`].
+    pub fn loss_at(&self, at: &Predictions, vectors: &Tensor) -> Result<Tensor> {
+        at.mean(&self.each(at, vectors)?)
+    }
 }
 
 /// The bound for each token: `1 − Σ_j q_j (1 − e_j·e_y)` and what the paper's code makes of it.
@@ -111,14 +110,13 @@ struct Transport {
 }
 
 impl Transport {
-    fn of(at: &Predictions, unit: &Tensor) -> Result<Self> {
+    fn of(at: &Predictions, vectors: &Tensor) -> Result<Self> {
         let vocabulary = at.logits().size()[2];
-        if unit.size().first() != Some(&vocabulary) {
-            return Err(Error::shape("cost vectors", format!("[{vocabulary}, H]"), &unit.size()));
+        if vectors.dim() != 2 || vectors.size()[0] != vocabulary {
+            return Err(Error::shape("cost vectors", format!("[{vocabulary}, H]"), &vectors.size()));
         }
         let (different, rows, _) = at.targets().f_internal_unique2(true, true, false)?;
-        let table = unit.f_index_select(0, &different)?.f_matmul(&unit.f_transpose(0, 1)?)?;
-        let table = table.f_to_kind(at.logits().kind())?;
+        let table = cosines(vectors, &different)?.f_to_kind(at.logits().kind())?;
         let scored =
             log_prob_and_mean(at.logits(), at.targets(), &Scores { table: &table, rows: &rows })?;
         at.remember(&scored.log_prob);
@@ -131,20 +129,44 @@ impl Transport {
     }
 }
 
-/// Rows of length one without a graph; a row of zeros stays one.
-fn unit_rows(vectors: &Tensor) -> Result<Tensor> {
+/// Vectors whose products with the targets' are made at a time: what they need stays in the cache.
+const CHUNK: i64 = 1024;
+
+/// Cosines `[U, V]` between the rows `different` of `vectors` and all rows, without a graph; those with
+/// a row of zeros are zero.
+///
+/// `V` is long and `U` short, and the product of a chunk's vectors with the few, turned round as it is
+/// stored, is a quarter faster than the product of the few with all. Lengths divide the products of a
+/// chunk, so that no copy of the vectors is made.
+fn cosines(vectors: &Tensor, different: &Tensor) -> Result<Tensor> {
     check::floating("cost vectors", vectors)?;
     let _no_grad = tch::no_grad_guard();
     let vectors = vectors.f_detach()?;
-    let norm = vectors.f_norm_scalaropt_dim(2.0, [-1_i64].as_slice(), true)?;
-    Ok(vectors.f_div(&norm.f_clamp_min(1e-12)?)?)
+    let inverse = |x: &Tensor| -> Result<Tensor> {
+        let norm = x.f_norm_scalaropt_dim(2.0, [-1_i64].as_slice(), true)?;
+        Ok(norm.f_clamp_min(1e-12)?.f_reciprocal()?)
+    };
+    let few = vectors.f_index_select(0, different)?;
+    let few = few.f_mul(&inverse(&few)?)?.f_transpose(0, 1)?;
+    let count = vectors.size()[0];
+    let table = Tensor::f_empty([different.size()[0], count], (vectors.kind(), vectors.device()))?;
+    let mut first = 0;
+    while first < count {
+        let length = CHUNK.min(count - first);
+        let chunk = vectors.f_narrow(0, first, length)?;
+        let mut products = chunk.f_matmul(&few)?;
+        let products = products.f_mul_(&inverse(&chunk)?)?.f_transpose(0, 1)?;
+        table.f_narrow(1, first, length)?.f_copy_(&products)?;
+        first += length;
+    }
+    Ok(table)
 }
 
 impl Objective<dyn LanguageModel> for Emo {
     fn loss(&self, model: &(dyn LanguageModel + 'static), batch: &Batch) -> Result<Loss> {
         let at = Predictions::of(model, batch)?;
         let each = match &self.cost {
-            Cost::Fixed(unit) => self.each_on(&at, &unit.f_to_kind(at.logits().kind())?)?,
+            Cost::Fixed(vectors) => self.each(&at, vectors)?,
             Cost::Adaptive => {
                 let own = model.embedding();
                 let own = own.ok_or_else(|| {
