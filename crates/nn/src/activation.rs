@@ -2,6 +2,7 @@
 
 use maxlik_tensor::Result;
 use maxlik_tensor::gelu::Gelu;
+use maxlik_tensor::perceptron::Between;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -30,6 +31,15 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Its form in the op that runs several layers as one, where there is one.
+    pub(crate) fn for_perceptron(self) -> Option<Between> {
+        match self {
+            Self::Relu => Some(Between::Rectifier),
+            Self::Gelu => Some(Between::Gelu(Gelu::Exact)),
+            _ => None,
+        }
+    }
+
     /// Applies it.
     ///
     /// # Errors

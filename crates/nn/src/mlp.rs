@@ -94,10 +94,13 @@ impl Mlp {
 impl Network for Mlp {
     fn forward(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let mut x = join(x, context)?;
-        if self.activation == Activation::Relu && !self.dropout.is_active() && x.dim() == 2 {
+        if let Some(between) = self.activation.for_perceptron()
+            && !self.dropout.is_active()
+            && x.dim() == 2
+        {
             let layers: Vec<perceptron::Layer<'_>> =
                 self.layers.iter().map(Linear::for_perceptron).collect();
-            return perceptron::rectified(&x, &layers);
+            return perceptron::run(&x, &layers, between);
         }
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {

@@ -34,6 +34,24 @@ impl Gelu {
         out.ok_or_else(|| Error::unsupported("a GELU without an output"))
     }
 
+    /// The same without a graph.
+    pub(crate) fn value(self, x: &Tensor) -> Result<Tensor> {
+        match (x.kind(), self) {
+            (Kind::Float, Self::Exact) => forward_as::<Exact>(x),
+            (Kind::Float, Self::Tanh) => forward_as::<Tanh>(x),
+            _ => Ok(x.f_gelu(self.name())?),
+        }
+    }
+
+    /// `grad · d(x Φ(x))/dx`, without a graph.
+    pub(crate) fn gradient(self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        match (x.kind(), self) {
+            (Kind::Float, Self::Exact) => backward_as::<Exact>(x, grad),
+            (Kind::Float, Self::Tanh) => backward_as::<Tanh>(x, grad),
+            _ => Ok(x.f_gelu_backward(grad, self.name())?),
+        }
+    }
+
     /// LibTorch's name of the approximation.
     fn name(self) -> &'static str {
         match self {
@@ -93,12 +111,7 @@ fn backward_as<G: Gate>(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
 
 impl FusedOp for Op {
     fn forward(&self, inputs: &[Tensor]) -> Result<Forward> {
-        let x = only("input", inputs)?;
-        let out = match (x.kind(), self.0) {
-            (Kind::Float, Gelu::Exact) => forward_as::<Exact>(x)?,
-            (Kind::Float, Gelu::Tanh) => forward_as::<Tanh>(x)?,
-            _ => x.f_gelu(self.0.name())?,
-        };
+        let out = self.0.value(only("input", inputs)?)?;
         Ok(Forward { outputs: vec![out], saved: Vec::new() })
     }
 
@@ -108,12 +121,7 @@ impl FusedOp for Op {
         _saved: &[Tensor],
         grads: &[Tensor],
     ) -> Result<Vec<Option<Tensor>>> {
-        let (x, grad) = (only("input", inputs)?, only("gradient", grads)?);
-        let out = match (x.kind(), self.0) {
-            (Kind::Float, Gelu::Exact) => backward_as::<Exact>(x, grad)?,
-            (Kind::Float, Gelu::Tanh) => backward_as::<Tanh>(x, grad)?,
-            _ => Tensor::f_gelu_backward(grad, x, self.0.name())?,
-        };
+        let out = self.0.gradient(only("input", inputs)?, only("gradient", grads)?)?;
         Ok(vec![Some(out)])
     }
 

@@ -1,8 +1,9 @@
-//! Rectified perceptrons, dense or masked, as one recorded op: one node in the graph instead of one
-//! for each product, sum and rectifier, rectifiers in place, and for masked layers only the part of
-//! each product that the mask leaves.
+//! Perceptrons, dense or masked, as one recorded op: one node in the graph instead of one for each
+//! product, sum and nonlinearity, rectifiers in place, and for masked layers only the part of each
+//! product that the mask leaves.
 
 use crate::custom::{Forward, FusedOp, apply, parallel};
+use crate::gelu::Gelu;
 use crate::{Error, Result};
 use std::sync::{Mutex, PoisonError};
 use tch::{Kind, Tensor};
@@ -75,11 +76,55 @@ pub struct Layer<'a> {
     pub mask: Option<&'a Staircase>,
 }
 
+/// What stands between two layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// `max(x, 0)`.
+    Rectifier,
+    /// `x Φ(x)`.
+    Gelu(Gelu),
+}
+
+impl Between {
+    /// The layer's product becomes the next one's input. What is kept of it is `product`: a rectifier
+    /// works in place, a GELU's argument is wanted again by its derivative.
+    fn apply(self, mut product: Tensor) -> Result<Tensor> {
+        match self {
+            Self::Rectifier => Ok(product.f_relu_()?),
+            Self::Gelu(gelu) => gelu.value(&product),
+        }
+    }
+
+    /// The next layer's input once more, from what was kept.
+    fn again(self, kept: Tensor) -> Result<Tensor> {
+        match self {
+            Self::Rectifier => Ok(kept),
+            Self::Gelu(gelu) => gelu.value(&kept),
+        }
+    }
+
+    /// The cotangent of the product, from that of the next layer's input, whose tensor it may use.
+    fn gradient(self, kept: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Rectifier => Ok(kept.f_threshold_backward_grad_input(grad, grad, 0.0)?),
+            Self::Gelu(gelu) => gelu.gradient(kept, grad),
+        }
+    }
+}
+
 /// The layers one after another with `max(·, 0)` between them: `[B, inputs] → [B, outputs]`.
 ///
 /// # Errors
 /// [`Error::Config`] for no layers, [`Error::Shape`] for tensors that do not fit each other.
 pub fn rectified(x: &Tensor, layers: &[Layer<'_>]) -> Result<Tensor> {
+    run(x, layers, Between::Rectifier)
+}
+
+/// The layers one after another: `[B, inputs] → [B, outputs]`.
+///
+/// # Errors
+/// As [`rectified`].
+pub fn run(x: &Tensor, layers: &[Layer<'_>], between: Between) -> Result<Tensor> {
     if layers.is_empty() {
         return Err(Error::config("layers", "expected at least one layer"));
     }
@@ -98,7 +143,7 @@ pub fn rectified(x: &Tensor, layers: &[Layer<'_>]) -> Result<Tensor> {
         masks.push(layer.mask.map(Staircase::share));
         width = outputs;
     }
-    let mut outputs = apply(Op { masks }, &inputs)?;
+    let mut outputs = apply(Op { masks, between }, &inputs)?;
     outputs.pop().ok_or_else(|| Error::unsupported("a perceptron without its output"))
 }
 
@@ -161,6 +206,7 @@ fn by_rows(rows: i64, body: &dyn Fn(Part) -> Result<()>) -> Result<()> {
 #[derive(Debug)]
 struct Op {
     masks: Vec<Option<Staircase>>,
+    between: Between,
 }
 
 fn masked(weight: &Tensor, mask: Option<&Staircase>) -> Result<Tensor> {
@@ -264,17 +310,14 @@ impl FusedOp for Op {
         by_rows(rows, &|part| {
             let mut h = part.of(x)?;
             for (i, layer) in layers.iter().enumerate() {
-                let mut out = part.of(layer)?;
+                let out = part.of(layer)?;
                 product(&out, &h, &weights[i], &parameters[2 * i + 1], self.mask(i))?;
-                if i < last {
-                    out = out.f_relu_()?;
-                }
-                h = out;
+                h = if i < last { self.between.apply(out)? } else { out };
             }
             Ok(())
         })?;
         let outputs = vec![layers.pop().ok_or_else(|| Error::unsupported("no layers"))?];
-        // What backward wants again: the masked weights, and the outputs of hidden layers.
+        // What backward wants again: the masked weights, and what is kept of hidden layers.
         weights.append(&mut layers);
         Ok(Forward { outputs, saved: weights })
     }
@@ -304,14 +347,16 @@ impl FusedOp for Op {
             let mut g = part.of(&grad)?;
             for (i, weight) in weights.iter().enumerate().rev() {
                 let mask = self.mask(i);
-                let h = part.of(if i == 0 { x } else { &hidden[i - 1] })?;
+                let kept = part.of(if i == 0 { x } else { &hidden[i - 1] })?;
+                let h = kept.shallow_clone();
+                let h = if i == 0 { h } else { self.between.again(h)? };
                 weight_gradient(&partial[2 * i].f_select(0, part.number)?, &g, &h, mask)?;
                 let bias = partial[2 * i + 1].f_select(0, part.number)?;
                 let _bias = g.f_sum_intlist_out(&bias, [0_i64].as_slice(), false, None::<Kind>)?;
                 if i > 0 {
                     let next = Tensor::f_empty(h.size(), options)?;
                     input_gradient(&next, &g, weight, mask)?;
-                    g = h.f_threshold_backward_grad_input(&next, &next, 0.0)?;
+                    g = self.between.gradient(&kept, &next)?;
                 } else if let Some(grad_x) = &grad_x {
                     input_gradient(&part.of(grad_x)?, &g, weight, mask)?;
                 }
@@ -339,7 +384,10 @@ impl FusedOp for Op {
         let mut h = x.shallow_clone();
         for (i, pair) in parameters.chunks_exact(2).enumerate() {
             if i > 0 {
-                h = h.f_relu()?;
+                h = match self.between {
+                    Between::Rectifier => h.f_relu()?,
+                    Between::Gelu(gelu) => gelu.apply(&h)?,
+                };
             }
             h = h.f_linear(&masked(&pair[0], self.mask(i))?, Some(&pair[1]))?;
         }

@@ -1,6 +1,7 @@
 use super::{distance, normal};
 use maxlik_tensor::autograd::{Graph, grad, leaf};
-use maxlik_tensor::perceptron::{Layer, Staircase, rectified};
+use maxlik_tensor::gelu::Gelu;
+use maxlik_tensor::perceptron::{Between, Layer, Staircase, rectified, run};
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
 
@@ -13,11 +14,15 @@ fn staircase(rows: i64, columns: i64, falling: bool) -> Staircase {
     Staircase::new(&mask.to_kind(Kind::Double)).unwrap()
 }
 
-fn plain(x: &Tensor, layers: &[Layer<'_>]) -> Tensor {
+fn plain(x: &Tensor, layers: &[Layer<'_>], between: Between) -> Tensor {
     let mut h = x.shallow_clone();
     for (i, layer) in layers.iter().enumerate() {
         if i > 0 {
-            h = h.relu();
+            h = match between {
+                Between::Rectifier => h.relu(),
+                Between::Gelu(Gelu::Exact) => h.gelu("none"),
+                Between::Gelu(Gelu::Tanh) => h.gelu("tanh"),
+            };
         }
         let weight =
             layer.mask.map_or_else(|| layer.weight.shallow_clone(), |m| layer.weight * m.mask());
@@ -32,7 +37,9 @@ proptest! {
     #[test]
     fn the_op_agrees_with_its_composition(
         widths in prop::collection::vec(prop_oneof![1_i64..6, 120_i64..300], 2..5),
-        batch in 0_i64..9, masked: bool, falling: bool, seed in 0_u64..1 << 40,
+        batch in 0_i64..9, masked: bool, between in prop_oneof![
+            Just(Between::Rectifier), Just(Between::Gelu(Gelu::Exact)), Just(Between::Gelu(Gelu::Tanh)),
+        ], falling: bool, seed in 0_u64..1 << 40,
     ) {
         let mut tensors = vec![leaf(&normal(seed, &[batch, widths[0]])).unwrap()];
         let mut masks = Vec::new();
@@ -45,7 +52,7 @@ proptest! {
             .map(|(i, mask)| Layer { weight: &tensors[2 * i + 1], bias: &tensors[2 * i + 2], mask: mask.as_ref() })
             .collect();
         let all: Vec<&Tensor> = tensors.iter().collect();
-        let (ours, reference) = (rectified(&tensors[0], &layers).unwrap(), plain(&tensors[0], &layers));
+        let (ours, reference) = (run(&tensors[0], &layers, between).unwrap(), plain(&tensors[0], &layers, between));
         let size = if batch == 0 { 1.0 } else { reference.abs().max().double_value(&[]).max(1.0) };
         prop_assert!(distance(&ours, &reference) < 1e-12 * size);
         let cotangent = normal(seed + 99, &reference.size());
@@ -74,7 +81,8 @@ fn an_input_that_needs_no_gradient_gets_none_and_second_derivatives_are_right() 
         let first = grad(&[&y], &[None], &[&x], Graph::Differentiable).unwrap().remove(0).unwrap();
         grad(&[&first.square()], &[None], &[&w], Graph::Free).unwrap().remove(0).unwrap()
     };
-    let (ours, reference) = (second(rectified(&x, &layers).unwrap()), second(plain(&x, &layers)));
+    let (ours, reference) =
+        (second(rectified(&x, &layers).unwrap()), second(plain(&x, &layers, Between::Rectifier)));
     assert!(distance(&ours, &reference) < 1e-12);
     assert!(ours.abs().max().double_value(&[]) > 1e-3);
     let message = rectified(&x, &layers[1..]).unwrap_err().to_string();

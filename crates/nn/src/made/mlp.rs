@@ -75,10 +75,12 @@ impl MaskedMlp {
 impl Network for MaskedMlp {
     fn forward(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let mut x = join(x, context)?;
-        if self.activation == Activation::Relu && !self.dropout.is_active() {
+        if let Some(between) = self.activation.for_perceptron()
+            && !self.dropout.is_active()
+        {
             let layers: Vec<perceptron::Layer<'_>> =
                 self.layers.iter().map(MaskedLinear::for_perceptron).collect();
-            return perceptron::rectified(&x, &layers);
+            return perceptron::run(&x, &layers, between);
         }
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {

@@ -4,6 +4,7 @@ use super::config::{FeedForward, TransformerConfig};
 use crate::{Init, Linear, Scope};
 use maxlik_tensor::Result;
 use maxlik_tensor::gelu::Gelu;
+use maxlik_tensor::perceptron::{self, Between};
 use tch::Tensor;
 
 /// What stands between the maps.
@@ -48,10 +49,19 @@ impl FeedForwardLayer {
     }
 
     pub(super) fn forward(&self, h: &Tensor) -> Result<Tensor> {
-        let inner = match &self.gate {
-            Gate::Gelu(gelu) => gelu.apply(&self.input.forward(h)?)?,
-            Gate::Swiglu(gate) => gate.forward(h)?.f_silu()?.f_mul(&self.input.forward(h)?)?,
-        };
-        self.output.forward(&inner)
+        match &self.gate {
+            Gate::Gelu(gelu) => {
+                let size = h.size();
+                let width = size.last().copied().unwrap_or_default();
+                let tokens = h.f_reshape([h.numel() as i64 / width.max(1), width])?;
+                let layers = [self.input.for_perceptron(), self.output.for_perceptron()];
+                let out = perceptron::run(&tokens, &layers, Between::Gelu(*gelu))?;
+                Ok(out.f_view(size.as_slice())?)
+            }
+            Gate::Swiglu(gate) => {
+                let inner = gate.forward(h)?.f_silu()?.f_mul(&self.input.forward(h)?)?;
+                self.output.forward(&inner)
+            }
+        }
     }
 }

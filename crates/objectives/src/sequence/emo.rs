@@ -113,7 +113,11 @@ impl Transport {
     fn of(at: &Predictions, vectors: &Tensor) -> Result<Self> {
         let vocabulary = at.logits().size()[2];
         if vectors.dim() != 2 || vectors.size()[0] != vocabulary {
-            return Err(Error::shape("cost vectors", format!("[{vocabulary}, H]"), &vectors.size()));
+            return Err(Error::shape(
+                "cost vectors",
+                format!("[{vocabulary}, H]"),
+                &vectors.size(),
+            ));
         }
         let (different, rows, _) = at.targets().f_internal_unique2(true, true, false)?;
         let table = cosines(vectors, &different)?.f_to_kind(at.logits().kind())?;
