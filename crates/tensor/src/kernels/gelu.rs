@@ -40,7 +40,7 @@ impl Gate for Exact {
 impl Gate for Tanh {
     #[inline(always)]
     fn value_and_slope(x: f32) -> (f32, f32) {
-        const TWICE: f32 = 1.595_769_1;
+        const TWICE: f32 = 1.595_769;
         const CUBIC: f32 = 0.044_715;
         let x = clamp(x, 10.0);
         let square = x * x;
