@@ -14,6 +14,15 @@ enum Gate {
     Swiglu(Linear),
 }
 
+impl Gate {
+    fn share(&self) -> Self {
+        match self {
+            Self::Gelu(gelu) => Self::Gelu(*gelu),
+            Self::Swiglu(linear) => Self::Swiglu(linear.share()),
+        }
+    }
+}
+
 /// Two linear maps with a nonlinearity or a gate between them, applied to each token.
 #[derive(Debug)]
 pub(super) struct FeedForwardLayer {
@@ -41,11 +50,7 @@ impl FeedForwardLayer {
 
     /// The same once more: its tensors are this one's.
     pub(super) fn share(&self) -> Self {
-        Self {
-            input: self.input.share(),
-            gate: self.gate.as_ref().map(Linear::share),
-            output: self.output.share(),
-        }
+        Self { input: self.input.share(), gate: self.gate.share(), output: self.output.share() }
     }
 
     pub(super) fn forward(&self, h: &Tensor) -> Result<Tensor> {
