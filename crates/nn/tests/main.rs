@@ -4,6 +4,7 @@
 mod encoder_decoder;
 mod language;
 mod made;
+mod minimum_risk;
 mod networks;
 mod params;
 mod transformer;

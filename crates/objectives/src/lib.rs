@@ -21,6 +21,7 @@
 
 pub mod density;
 pub mod diffusion;
+pub mod reward;
 pub mod score;
 pub mod sequence;
 pub mod transport;

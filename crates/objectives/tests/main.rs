@@ -16,6 +16,7 @@ mod matching;
 mod prediction;
 mod reconstruction;
 mod replay;
+mod reward;
 mod score;
 mod sequence;
 mod sequence_judged;

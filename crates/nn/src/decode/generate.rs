@@ -2,7 +2,7 @@
 
 use super::Choice;
 use maxlik_model::{Session, check_tokens};
-use maxlik_tensor::{Error, Result};
+use maxlik_tensor::{Error, Result, host};
 use tch::{Kind, Tensor};
 
 /// How a batch of sequences goes on from its prompts.
@@ -34,6 +34,23 @@ pub struct Generated {
     pub log_prob: Tensor,
     /// Which tokens count, `[B, t]`: one up to the end, the end included.
     pub weight: Tensor,
+}
+
+impl Generated {
+    /// The new tokens of each row, up to its end, the end included where it was reached.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn sequences(&self) -> Result<Vec<Vec<i64>>> {
+        let width = usize::try_from(self.tokens.size()[1]).unwrap_or_default().max(1);
+        let tokens: Vec<i64> = host::values(&self.tokens)?;
+        let weight = host::to_vec(&self.weight)?;
+        let rows = tokens.chunks(width).zip(weight.chunks(width));
+        let counted = |(tokens, weight): (&[i64], &[f64])| {
+            tokens.iter().zip(weight).filter(|(_, w)| **w > 0.0).map(|(token, _)| *token).collect()
+        };
+        Ok(rows.map(counted).collect())
+    }
 }
 
 impl Generation {

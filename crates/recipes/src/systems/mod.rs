@@ -5,6 +5,7 @@
 //! that is accepted. `maxlik reproduce` runs them over several seeds.
 
 mod dae_score;
+mod data_to_rewards;
 mod ebflow;
 mod field;
 pub mod fit;
@@ -86,6 +87,8 @@ pub const SYSTEMS: &[System] = &[
     language::emo::SYSTEM,
     language::smile::SYSTEM,
     language::gflownet::SYSTEM,
+    language::mbr::SYSTEM,
+    data_to_rewards::SYSTEM,
     ot_cfm::SYSTEM,
     path_gradients::SYSTEM,
     ebflow::SYSTEM,

@@ -2,6 +2,7 @@
 
 pub(super) mod emo;
 pub(super) mod gflownet;
+pub(super) mod mbr;
 pub(super) mod mixce;
 pub(super) mod smile;
 mod world;
