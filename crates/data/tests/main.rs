@@ -12,6 +12,7 @@ mod dequantize;
 mod digits;
 mod loader;
 mod metrics;
+mod noise;
 mod random;
 mod split;
 mod standardize;

@@ -16,6 +16,7 @@
 mod bpe;
 mod corpus;
 pub mod metrics;
+pub mod noise;
 mod rows;
 mod sonnets;
 mod tokenizer;

@@ -89,6 +89,7 @@ pub const SYSTEMS: &[System] = &[
     language::gflownet::SYSTEM,
     language::mbr::SYSTEM,
     data_to_rewards::SYSTEM,
+    language::noisy_self_distillation::SYSTEM,
     ot_cfm::SYSTEM,
     path_gradients::SYSTEM,
     ebflow::SYSTEM,

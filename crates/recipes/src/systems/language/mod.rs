@@ -4,5 +4,7 @@ pub(super) mod emo;
 pub(super) mod gflownet;
 pub(super) mod mbr;
 pub(super) mod mixce;
+pub(super) mod noisy_self_distillation;
+mod salience;
 pub(super) mod smile;
 mod world;
