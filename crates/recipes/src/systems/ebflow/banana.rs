@@ -15,6 +15,7 @@ use maxlik_tensor::{Seeds, host};
 use maxlik_train::plot::{Heatmap, Panel, Plane};
 use maxlik_train::{OptimConfig, Schedule};
 use std::path::Path;
+use std::time::Instant;
 use tch::{Device, Kind, Tensor, kind::FLOAT_CPU};
 
 /// Entropy in nats, and the negative log-likelihood of the normal of the true moments.
@@ -22,7 +23,8 @@ const ENTROPY: f64 = 2.144_729_885_9;
 const GAUSSIAN: f64 = 2.694_036_030_2;
 const STD: f64 = 0.5;
 const BATCH: i64 = 512;
-const STEPS: u64 = 3000;
+/// All four are within 0.01 nats of the entropy by then.
+const STEPS: u64 = 2000;
 const TEST: i64 = 10_000;
 
 /// `x ~ N(0, 1)`, `y | x ~ N(x²/2, ¼)`.
@@ -82,6 +84,7 @@ fn train(seed: u64, by: By) -> Result<Fitted> {
     let denoising = DenoisingScoreMatching::new(0.1)?;
     let differences = FiniteDifferenceScoreMatching::new(0.1)?;
     let before = factorizations();
+    let start = Instant::now();
     fit(&params, &optim, seed, |_| {
         let batch = Batch::new(draw(BATCH)?);
         let loss = match by {
@@ -93,10 +96,12 @@ fn train(seed: u64, by: By) -> Result<Fitted> {
         Ok(loss.value)
     })?;
     let factored = factorizations() - before;
+    let seconds = start.elapsed().as_secs_f64();
     Seeds::new(seed).stream("test").seed_torch(0);
     let _no_grad = tch::no_grad_guard();
     let log_prob = model.0.log_prob(&draw(TEST)?, None)?.f_to_kind(Kind::Double)?;
     let nll = -host::scalar(&log_prob.f_mean(Kind::Double)?)?;
+    tracing::info!("  {by:?}: {seconds:.1} s of training, {nll:.4} nats");
     Ok(Fitted { model, factored, nll })
 }
 

@@ -9,6 +9,8 @@ use maxlik_objectives::density::MaximumLikelihood;
 use maxlik_objectives::score::{DenoisingScoreMatching, FiniteDifferenceScoreMatching, ScoreOf};
 use maxlik_tensor::Seeds;
 use maxlik_tensor::autograd::{Graph, grad};
+use maxlik_train::plot::{LineChart, Series, Stroke};
+use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor, kind::FLOAT_CPU};
 
@@ -23,7 +25,7 @@ struct Times {
 }
 
 /// Two dense layers with a smooth leaky rectifier between them; loss and gradient, the fastest of
-/// `rounds` that take turns.
+/// `rounds` that take turns, of likelihood only in every third of them.
 fn times(seed: u64, dims: i64, rounds: usize) -> Result<Times> {
     let params = Params::new(seed, Kind::Float, Device::Cpu);
     let rectifier = LayerConfig::Elementwise {
@@ -42,8 +44,11 @@ fn times(seed: u64, dims: i64, rounds: usize) -> Result<Times> {
     let (denoising, differences) =
         (DenoisingScoreMatching::new(0.1)?, FiniteDifferenceScoreMatching::new(0.1)?);
     let mut best = [f64::INFINITY; 3];
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (which, best) in best.iter_mut().enumerate() {
+            if which == 0 && round % 3 != 0 {
+                continue;
+            }
             let start = Instant::now();
             let loss = match which {
                 0 => MaximumLikelihood.loss(&model.0 as &dyn Density, &batch)?,
@@ -54,14 +59,37 @@ fn times(seed: u64, dims: i64, rounds: usize) -> Result<Times> {
             *best = best.min(start.elapsed().as_secs_f64());
         }
     }
+    tracing::info!("  D = {dims}: {best:.4?} s a step");
     let [likelihood, denoising, differences] = best;
     Ok(Times { likelihood, denoising, differences })
 }
 
-pub(super) fn checks(seed: u64) -> Result<Vec<Check>> {
-    let small = times(seed, 196, 20)?;
-    let middle = times(seed, 784, 8)?;
-    let large = times(seed, 3072, 2)?;
+/// Step times over the dimension, both as logarithms: slopes are powers.
+fn chart(measured: &[(i64, Times)], out: &Path) -> Result<()> {
+    let mut chart = LineChart::new(
+        "Step time, two dense layers, batch 64",
+        "log₁₀ of the dimension",
+        "log₁₀ of the milliseconds",
+    );
+    let kinds: [(&str, fn(&Times) -> f64); 3] = [
+        ("likelihood", |t| t.likelihood),
+        ("denoising", |t| t.denoising),
+        ("finite differences", |t| t.differences),
+    ];
+    for (name, time) in kinds {
+        let point = |(dims, t): &(i64, Times)| ((*dims as f64).log10(), (1e3 * time(t)).log10());
+        let points = measured.iter().map(point).collect();
+        chart = chart.series(Series { name: name.to_owned(), points, stroke: Stroke::Line });
+    }
+    Ok(std::fs::write(out.join("step-times.svg"), chart.svg())?)
+}
+
+pub(super) fn checks(seed: u64, out: &Path) -> Result<Vec<Check>> {
+    let rounds = [(196, 120), (784, 36), (1568, 12), (3072, 6)];
+    let measured = rounds.map(|(dims, rounds)| Ok((dims, times(seed, dims, rounds)?)));
+    let measured = measured.into_iter().collect::<Result<Vec<_>>>()?;
+    chart(&measured, out)?;
+    let [(_, small), (_, middle), _, (_, large)] = measured[..] else { return Ok(Vec::new()) };
     let ratio = |t: Times| t.likelihood / t.denoising;
     // The power of the dimension by which a time grows from 784 to 3072.
     let power = |a: f64, b: f64| (b / a).ln() / (3072.0_f64 / 784.0).ln();

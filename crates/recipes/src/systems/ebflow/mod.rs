@@ -1,4 +1,8 @@
 //! EBFlow: flows with free linear layers, trained by score matching.
+//!
+//! Quality on a banana in the plane, 2,000 steps of batch 512 for each way to train; cost of a step of two
+//! dense layers at batch 64 in 196 to 3,072 dimensions, the fastest of several. By the number of
+//! operations likelihood over denoising is `0.5 + 0.22 D/B`.
 
 mod banana;
 mod cost;
@@ -20,6 +24,6 @@ pub(super) const SYSTEM: System = System {
 
 fn run(seed: u64, out: &Path) -> Result<Vec<Check>> {
     let mut checks = banana::checks(seed, out)?;
-    checks.extend(cost::checks(seed)?);
+    checks.extend(cost::checks(seed, out)?);
     Ok(checks)
 }
