@@ -5,6 +5,7 @@ use maxlik_objectives::transport::Reconstruction;
 use maxlik_ode::{Solver, tableau};
 use maxlik_tensor::Result;
 use maxlik_testkit::{distance, normal};
+use proptest::prelude::{ProptestConfig, proptest};
 use tch::{Kind, Tensor};
 
 /// `v = a x + b`.
@@ -87,6 +88,43 @@ fn independent_latents_collapse_to_the_mean() {
     }
     let paired = objective.loss(&Linear::new(0.0, 0.0) as &dyn VectorField, &batch).unwrap();
     assert!(paired.value.double_value(&[]) < 1e-12);
+}
+
+/// `v = a x + δ sin 5x`, a field that is off `a x` by at most `δ`.
+#[derive(Debug)]
+struct Off {
+    rate: f64,
+    delta: f64,
+}
+
+impl VectorField for Off {
+    fn velocity(&self, _t: &Tensor, x: &Tensor, _context: Option<&Tensor>) -> Result<Tensor> {
+        Ok(x * self.rate + (x * 5.0).f_sin()? * self.delta)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// Gronwall's bound of what the sampler is off by: `e^L (|e₀| + Σ (δ τ + M τ²/2))` for a field off by
+    /// at most `δ` from one with Lipschitz constant `L`, whose paths have second derivatives up to `M`.
+    #[test]
+    fn errors_of_the_sampler_are_bounded(
+        rate in -1.5_f64..1.5,
+        delta in 0.0_f64..0.3,
+        start in -0.2_f64..0.2,
+        steps in 1_usize..12,
+    ) {
+        let x = normal(7, &[20, 1]);
+        let off = Off { rate, delta };
+        let found = objective(0.0, steps).decode(&off, &(&x + start), None).unwrap();
+        let error = (found - &x * rate.exp()).abs();
+        // |d²x/dt²| = a² |x(t)|, largest at one of the ends.
+        let second = x.abs() * (rate * rate * rate.exp().max(1.0));
+        let step = 1.0 / steps as f64;
+        let bound = (second * (0.5 * step) + delta + start.abs()) * rate.abs().exp();
+        assert!((bound - error).min().double_value(&[]) > -1e-12);
+    }
 }
 
 #[test]

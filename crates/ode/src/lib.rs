@@ -5,6 +5,7 @@
 
 mod cnf;
 mod collect;
+mod contracting;
 mod control;
 mod dense;
 pub mod diffusion;
@@ -32,6 +33,7 @@ pub mod trace;
 mod trial;
 
 pub use cnf::{Cnf, Draws, Evaluated};
+pub use contracting::{ContractingField, ContractingFieldConfig, ResidualField};
 pub use control::{Adaptive, Batching, Bound, Control, Gains, Grid};
 pub use event::{Crossing, Event, EventFunction};
 pub use explicit::Explicit;

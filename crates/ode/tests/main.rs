@@ -4,6 +4,7 @@
 
 mod adaptive;
 mod batch;
+mod contracting;
 mod diffusion;
 mod events;
 mod flows;

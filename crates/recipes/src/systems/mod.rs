@@ -10,6 +10,7 @@ mod ebflow;
 mod field;
 pub mod fit;
 mod flowavenet;
+mod fm_reconstruction;
 mod injective_flow;
 mod ir_sde;
 mod language;
@@ -95,6 +96,7 @@ pub const SYSTEMS: &[System] = &[
     ebflow::SYSTEM,
     injective_flow::SYSTEM,
     dae_score::SYSTEM,
+    fm_reconstruction::SYSTEM,
     ml_sde::SYSTEM,
     ir_sde::SYSTEM,
 ];

@@ -71,13 +71,12 @@ fn chart(measured: &[(i64, Times)], out: &Path) -> Result<()> {
         "log₁₀ of the dimension",
         "log₁₀ of the milliseconds",
     );
-    let kinds: [(&str, fn(&Times) -> f64); 3] = [
-        ("likelihood", |t| t.likelihood),
-        ("denoising", |t| t.denoising),
-        ("finite differences", |t| t.differences),
-    ];
-    for (name, time) in kinds {
-        let point = |(dims, t): &(i64, Times)| ((*dims as f64).log10(), (1e3 * time(t)).log10());
+    let kinds = ["likelihood", "denoising", "finite differences"];
+    for (which, name) in kinds.into_iter().enumerate() {
+        let point = |(dims, t): &(i64, Times)| {
+            let time = [t.likelihood, t.denoising, t.differences][which];
+            ((*dims as f64).log10(), (1e3 * time).log10())
+        };
         let points = measured.iter().map(point).collect();
         chart = chart.series(Series { name: name.to_owned(), points, stroke: Stroke::Line });
     }
