@@ -11,6 +11,7 @@ mod field;
 pub mod fit;
 mod flowavenet;
 mod fm_reconstruction;
+mod i_dode;
 mod injective_flow;
 mod ir_sde;
 mod language;
@@ -97,6 +98,7 @@ pub const SYSTEMS: &[System] = &[
     injective_flow::SYSTEM,
     dae_score::SYSTEM,
     fm_reconstruction::SYSTEM,
+    i_dode::SYSTEM,
     ml_sde::SYSTEM,
     ir_sde::SYSTEM,
 ];
