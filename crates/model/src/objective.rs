@@ -1,8 +1,8 @@
 //! Objectives and the batches that they see.
 
-use maxlik_tensor::Result;
+use maxlik_tensor::{Result, host};
 use std::fmt::Debug;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// One training batch.
 #[derive(Debug)]
@@ -21,6 +21,41 @@ impl Batch {
     #[must_use]
     pub fn new(data: Tensor) -> Self {
         Self { data, context: None, weight: None }
+    }
+
+    /// `parts` batches of almost equally many samples, each with its share of the whole: losses that are
+    /// means over samples (or over tokens, by their weights) add up to the whole batch's when they are
+    /// multiplied by the shares. Empty parts are left out.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn split(&self, parts: usize) -> Result<Vec<(Self, f64)>> {
+        let samples = self.data.size().first().copied().unwrap_or(1);
+        let parts = i64::try_from(parts).unwrap_or(i64::MAX).clamp(1, samples.max(1));
+        let mut found = Vec::new();
+        let mut sizes = Vec::new();
+        for part in 0..parts {
+            let (first, end) = (part * samples / parts, (part + 1) * samples / parts);
+            let rows = |x: &Tensor| x.f_narrow(0, first, end - first);
+            let batch = Self {
+                data: rows(&self.data)?,
+                context: self.context.as_ref().map(rows).transpose()?,
+                weight: self.weight.as_ref().map(rows).transpose()?,
+            };
+            let size = match &batch.weight {
+                // The first token is given: no loss is a mean over it.
+                Some(w) if w.dim() == 2 => {
+                    host::scalar(&w.f_narrow(1, 1, w.size()[1] - 1)?.f_sum(Kind::Double)?)?
+                }
+                Some(w) => host::scalar(&w.f_sum(Kind::Double)?)?,
+                None => (end - first) as f64,
+            };
+            sizes.push(size);
+            found.push(batch);
+        }
+        let whole: f64 = sizes.iter().sum();
+        let shares = sizes.into_iter().map(|size| size / whole);
+        Ok(found.into_iter().zip(shares).filter(|(_, share)| *share > 0.0).collect())
     }
 }
 

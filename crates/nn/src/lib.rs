@@ -36,8 +36,8 @@ pub use conv::{Conv, ConvShape, Reach};
 pub use conv_net::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
 pub use language::{
-    BigramTable, EncoderDecoder, EncoderDecoderConfig, Given, TransformerLanguageModel,
-    TransformerLanguageModelConfig,
+    Autocast, BigramTable, EncoderDecoder, EncoderDecoderConfig, Given, TransformerLanguageModel,
+    TransformerLanguageModelConfig, gpt2,
 };
 pub use linear::Linear;
 pub use made::{MaskedLinear, MaskedMlp, MaskedNetwork, MaskedResidualNet, MaskedShape, Steps};

@@ -17,7 +17,7 @@ pub enum NormKind {
 }
 
 /// `ε` of both.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// A normalisation of vectors of one width, with its trained weight.
 #[derive(Debug)]

@@ -356,3 +356,27 @@ fn what_does_not_fit_is_named() {
     let adaptive = emo(EmoLead::Likelihood).loss(model, &batch(tokens)).unwrap_err().to_string();
     assert!(adaptive.contains("without an embedding"), "{adaptive}");
 }
+
+/// Parts of a batch, each with its share, give the loss of the whole: tokens weigh, not sequences.
+#[test]
+fn losses_of_parts_add_up_by_their_shares() {
+    let params = Params::new(2, Kind::Double, Device::Cpu);
+    let model = BigramTable::new(&params.root(), 7).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    model.table().shallow_clone().copy_(&normal(4, &[7, 7]));
+    let data = with_seed(8, || Tensor::randint(7, [5, 6], (Kind::Int64, Device::Cpu)));
+    let weight = Tensor::ones([5, 6], (Kind::Double, Device::Cpu));
+    let _ = weight.get(1).narrow(0, 2, 4).fill_(0.0);
+    let _ = weight.get(4).fill_(0.0);
+    let batch = Batch { weight: Some(weight), ..Batch::new(data) };
+    let loss = |batch: &Batch| {
+        CrossEntropy.loss(&model as &dyn LanguageModel, batch).unwrap().value.double_value(&[])
+    };
+    for parts in 1..=6 {
+        let split = batch.split(parts).unwrap();
+        let sum: f64 = split.iter().map(|(part, share)| share * loss(part)).sum();
+        assert!((sum - loss(&batch)).abs() < 1e-12, "{parts} parts: {sum}");
+        assert!((split.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+    assert_eq!(batch.split(9).unwrap().len(), 4, "a part without weight is left out");
+}

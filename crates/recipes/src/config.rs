@@ -41,6 +41,8 @@ pub enum Precision {
     F32,
     /// Double precision.
     F64,
+    /// Single precision with matrix products in `bfloat16`; for models of text.
+    Bf16,
 }
 
 /// A data set, and how it is split.

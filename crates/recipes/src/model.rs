@@ -32,6 +32,7 @@ impl Model {
         let kind = match recipe.precision {
             Precision::F32 => Kind::Float,
             Precision::F64 => Kind::Double,
+            Precision::Bf16 => bail!("precision: bf16 is for models of text; expected f32 or f64"),
         };
         if recipe.objective != (ObjectiveConfig::Likelihood {}) {
             bail!("objective.kind: this one is of text; expected likelihood");

@@ -2,6 +2,7 @@
 // whose forward and backward are Rust callbacks, LibTorch's own thread pool, and its fused AdamW.
 // Every entry point returns null, or a message that the caller frees with maxlik_free.
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <ATen/Parallel.h>
@@ -174,6 +175,24 @@ char* maxlik_adamw(const at::Tensor* const* params, const at::Tensor* const* gra
     at::_foreach_add_(s, 1);
     at::_fused_adamw_(p, g, m, v, {}, s, lr, beta1, beta2, weight_decay, eps, false, false);
   });
+}
+
+// Switches bfloat16 autocast of this thread on or off, and returns whether it was on. What was cast is
+// forgotten when it ends: weights will have changed by the next time.
+int maxlik_autocast(int cuda, int on) {
+  const auto device = cuda != 0 ? at::kCUDA : at::kCPU;
+  const bool before = at::autocast::is_autocast_enabled(device);
+  if (before != (on != 0)) {
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_enabled(device, on != 0);
+    if (on == 0) at::autocast::clear_cache();
+  }
+  return before ? 1 : 0;
+}
+
+// Whether autocast of the device is on in this thread.
+int maxlik_autocast_enabled(int cuda) {
+  return at::autocast::is_autocast_enabled(cuda != 0 ? at::kCUDA : at::kCPU) ? 1 : 0;
 }
 
 // Runs body(context, begin, end) over 0..n on LibTorch's own threads.

@@ -14,6 +14,9 @@ pub struct OptimConfig {
     pub steps: u64,
     /// Samples in a batch.
     pub batch: usize,
+    /// Parts in which a batch goes through the model, one after another, with their gradients added: the
+    /// step is the same where the loss is a mean over samples, and memory is that of one part.
+    pub accumulate: usize,
     /// Learning rate at the schedule's peak.
     pub lr: f64,
     /// Decoupled weight decay; with 0 the optimizer is Adam.
@@ -43,6 +46,7 @@ impl Default for OptimConfig {
         Self {
             steps: 5_000,
             batch: 256,
+            accumulate: 1,
             lr: 1e-3,
             weight_decay: 0.0,
             betas: [0.9, 0.999],
@@ -69,6 +73,12 @@ impl OptimConfig {
         let rules = [
             ("steps", self.steps >= 1, "at least 1", self.steps.to_string()),
             ("batch", self.batch >= 1, "at least 1", self.batch.to_string()),
+            (
+                "accumulate",
+                (1..=self.batch).contains(&self.accumulate),
+                "from 1 to batch",
+                self.accumulate.to_string(),
+            ),
             ("lr", positive(self.lr), "a finite number above 0", self.lr.to_string()),
             (
                 "weight_decay",

@@ -1,8 +1,9 @@
 //! Schedules, checks of the section `optim`, clipping, averaging.
 
 use crate::common::alone;
+use maxlik_model::{Batch, Loss, Metric, Objective};
 use maxlik_nn::{Init, Params};
-use maxlik_train::{Ema, OptimConfig, Optimizer, Schedule, clip, global_norm};
+use maxlik_train::{Ema, OptimConfig, Optimizer, Schedule, Stream, Trainer, clip, global_norm};
 use tch::{Device, Kind, Tensor};
 
 fn factors(schedule: Schedule, steps: u64) -> Vec<f64> {
@@ -150,4 +151,45 @@ fn averages_warm_up_and_leave_the_parameters_alone() {
     let failed = ema.evaluated(|| -> maxlik_tensor::Result<()> { panic!("no") }).unwrap_err();
     assert_eq!(failed.to_string(), "evaluation failed: no");
     assert_eq!(x.double_value(&[0]), live);
+}
+
+/// Weighted squares of `x − w`: a mean over samples.
+#[derive(Debug)]
+struct Weighted;
+
+impl Objective<Tensor> for Weighted {
+    fn loss(&self, model: &Tensor, batch: &Batch) -> maxlik_tensor::Result<Loss> {
+        let each = (&batch.data - model).square().sum_dim_intlist([1_i64].as_slice(), false, None);
+        let weight = batch.weight.as_ref().unwrap();
+        let value = (each * weight).sum(Kind::Double) / weight.sum(Kind::Double);
+        let metric = Metric { name: "twice", value: value.detach() * 2.0 };
+        Ok(Loss { value, metrics: vec![metric] })
+    }
+}
+
+/// A batch in parts is the same step as a whole one, also where parts weigh differently.
+#[test]
+fn accumulated_steps_are_those_of_whole_batches() {
+    let _alone = alone();
+    let data = Tensor::linspace(-1.0, 2.0, 21, (Kind::Double, Device::Cpu)).view([7, 3]);
+    let weight = Tensor::from_slice(&[1.0, 0.0, 0.0, 2.5, 0.5, 4.0, 1.0]);
+    let run = |accumulate: usize| {
+        let params = Params::new(3, Kind::Double, Device::Cpu);
+        let w = params.root().param("w", &[3], Init::Constant(0.4)).unwrap();
+        let config =
+            OptimConfig { steps: 20, batch: 7, accumulate, lr: 0.1, ..OptimConfig::default() };
+        let batch = || {
+            Ok(Batch { weight: Some(weight.shallow_clone()), ..Batch::new(data.shallow_clone()) })
+        };
+        let mut batches = Stream::new(1, move |_| Ok(std::iter::repeat_with(batch)));
+        Trainer::new(&w, &Weighted, &params, &config, 1).fit(&mut batches).unwrap();
+        w
+    };
+    let whole = run(1);
+    for parts in [2, 3, 7] {
+        let off = (run(parts) - &whole).abs().max().double_value(&[]);
+        assert!(off < 1e-12, "{parts} parts: off by {off}");
+    }
+    let config = OptimConfig { batch: 7, accumulate: 8, ..OptimConfig::default() };
+    assert!(config.check().unwrap_err().to_string().contains("accumulate"));
 }

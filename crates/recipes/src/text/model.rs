@@ -4,7 +4,7 @@ use super::TextProblem;
 use crate::config::{ModelConfig, ObjectiveConfig, Precision, Recipe};
 use anyhow::{Context, Result, bail};
 use maxlik_model::{LanguageModel, Objective};
-use maxlik_nn::{Params, TransformerLanguageModel};
+use maxlik_nn::{Autocast, Params, TransformerLanguageModel};
 use maxlik_objectives::sequence::{
     Cost, CrossEntropy, Emo, EmoLead, LabelSmoothing, MixCe, Smile, Unlikelihood, WordSet,
 };
@@ -31,13 +31,17 @@ impl TextModel {
             bail!("model.kind: expected transformer, the model of text");
         };
         let kind = match recipe.precision {
-            Precision::F32 => Kind::Float,
+            Precision::F32 | Precision::Bf16 => Kind::Float,
             Precision::F64 => Kind::Double,
         };
         let params = Params::new(recipe.seed, kind, device);
         let vocabulary = problem.tokenizer.vocabulary() as i64;
         let model = TransformerLanguageModel::new(&params.root().sub("model"), vocabulary, config);
-        let model = Box::new(model.context("model")?);
+        let model = model.context("model")?;
+        let model: Box<dyn LanguageModel> = match recipe.precision {
+            Precision::Bf16 => Box::new(Autocast::new(model, device)),
+            Precision::F32 | Precision::F64 => Box::new(model),
+        };
         Ok(Self { model, params, objective: objective(&recipe.objective)? })
     }
 

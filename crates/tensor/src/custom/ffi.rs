@@ -4,7 +4,7 @@
 use super::FusedOp;
 use crate::{Error, Result, guard};
 use std::ffi::{CStr, CString, c_char, c_void};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 type Raw = *mut torch_sys::C_tensor;
 type ConstRaw = *const torch_sys::C_tensor;
@@ -36,6 +36,8 @@ struct Callbacks {
 unsafe extern "C" {
     fn maxlik_free(message: *mut c_char);
     fn maxlik_grad_enabled() -> i32;
+    fn maxlik_autocast(cuda: i32, on: i32) -> i32;
+    fn maxlik_autocast_enabled(cuda: i32) -> i32;
     fn maxlik_push(list: *mut List, tensor: ConstRaw);
     fn maxlik_apply(
         callbacks: Callbacks,
@@ -98,6 +100,18 @@ fn pointers<T: std::borrow::Borrow<Tensor>>(tensors: &[T]) -> Vec<ConstRaw> {
 pub(crate) fn grad_enabled() -> bool {
     // SAFETY: reads a thread-local flag.
     unsafe { maxlik_grad_enabled() != 0 }
+}
+
+/// Switches autocast of this thread on or off, and says whether it was on.
+pub(crate) fn set_autocast(device: Device, on: bool) -> bool {
+    // SAFETY: sets a thread-local flag.
+    unsafe { maxlik_autocast(i32::from(device.is_cuda()), i32::from(on)) != 0 }
+}
+
+/// Whether autocast on the CPU is on in this thread.
+pub(crate) fn autocast_enabled() -> bool {
+    // SAFETY: reads a thread-local flag.
+    unsafe { maxlik_autocast_enabled(0) != 0 }
 }
 
 /// Vector–Jacobian product `Σ cotangentᵢ · ∂outputᵢ/∂input` for each input.

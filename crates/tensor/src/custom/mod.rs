@@ -17,7 +17,7 @@ pub struct Forward {
 /// A differentiable op with hand-written kernels.
 ///
 /// The kernels see contiguous or strided CPU tensors in `f32` or `f64`, never a graph. On other
-/// devices and dtypes, and where a second derivative is asked for, [`apply`] takes
+/// devices and dtypes, in mixed precision, and where a second derivative is asked for, [`apply`] takes
 /// [`FusedOp::compose`], the same function as a composition of tensor ops: it is also the reference
 /// that tests compare the kernels with.
 pub trait FusedOp: Send + 'static {
@@ -50,7 +50,8 @@ pub trait FusedOp: Send + 'static {
 /// # Errors
 /// Those of the op.
 pub fn apply(op: impl FusedOp, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let fused = inputs.iter().all(|x| x.device() == Device::Cpu)
+    let fused = !ffi::autocast_enabled()
+        && inputs.iter().all(|x| x.device() == Device::Cpu)
         && matches!(inputs.first().map(|x| x.kind()), Some(Kind::Float | Kind::Double));
     if !fused {
         let owned: Vec<Tensor> = inputs.iter().map(|x| x.shallow_clone()).collect();
@@ -63,4 +64,4 @@ pub fn apply(op: impl FusedOp, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     ffi::apply(op, inputs)
 }
 
-pub(crate) use ffi::{Moments, Rates, adamw, grad, grad_enabled, parallel};
+pub(crate) use ffi::{Moments, Rates, adamw, grad, grad_enabled, parallel, set_autocast};

@@ -113,8 +113,10 @@ impl<'a, 'b, M: ?Sized> Session<'a, 'b, M> {
         self.seeds.stream("step").seed_torch(n);
         let batch = self.batches.batch(n)?;
         let (model, objective) = (self.trainer.model, self.trainer.objective);
-        let mut found =
-            guard("training step", || step::gradients(model, objective, &batch, &self.parameters))?;
+        let parts = self.trainer.config.accumulate;
+        let mut found = guard("training step", || {
+            step::gradients(model, objective, &batch, &self.parameters, parts)
+        })?;
         if !found.are_finite() {
             let bad = found.first_bad(&batch, self.trainer.params, &self.parameters)?;
             return Err(Error::NonFinite { what: format!("{}: {bad}", self.stopped_at(n)) });

@@ -1,9 +1,9 @@
 //! One step: loss, gradients, checks.
 
-use maxlik_model::{Batch, Objective};
+use maxlik_model::{Batch, Loss, Objective};
 use maxlik_nn::Params;
 use maxlik_tensor::autograd::{self, Graph};
-use maxlik_tensor::{Result, host};
+use maxlik_tensor::{Error, Result, host};
 use tch::{Kind, Tensor};
 
 /// What a step computes before the parameters change.
@@ -19,7 +19,7 @@ pub(super) struct Gradients {
     pub(super) gradients: Vec<Tensor>,
 }
 
-/// Loss and gradients of a batch.
+/// Loss and gradients of a batch that goes through the model in `parts`.
 ///
 /// All numbers come to the host in one transfer: on a GPU each would be a wait of its own.
 pub(super) fn gradients<M: ?Sized>(
@@ -27,27 +27,74 @@ pub(super) fn gradients<M: ?Sized>(
     objective: &dyn Objective<M>,
     batch: &Batch,
     parameters: &[(String, Tensor)],
+    parts: usize,
 ) -> Result<Gradients> {
-    let loss = objective.loss(model, batch)?;
-    maxlik_tensor::check::shape("loss", &loss.value, &[])?;
     let inputs: Vec<&Tensor> = parameters.iter().map(|(_, tensor)| tensor).collect();
-    let found = autograd::grad(&[&loss.value], &[None], &inputs, Graph::Free)?;
-    let gradients = found
-        .into_iter()
-        .zip(&inputs)
-        .map(|(gradient, input)| gradient.map_or_else(|| Ok(input.f_zeros_like()?), Ok))
-        .collect::<Result<Vec<_>>>()?;
+    let (loss, gradients) = match parts {
+        1 => part(model, objective, batch, &inputs)?,
+        _ => accumulated(model, objective, batch, &inputs, parts)?,
+    };
     let norm = crate::global_norm(&gradients)?;
-    let mut scalars = vec![loss.value.f_detach()?, norm];
-    scalars.extend(loss.metrics.iter().map(|metric| metric.value.shallow_clone()));
     let device = loss.value.device();
+    let scalars = [&loss.value, &norm].into_iter().chain(loss.metrics.iter().map(|m| &m.value));
     let scalars = scalars
-        .iter()
         .map(|x| Ok(x.f_detach()?.f_to_kind(Kind::Double)?.f_to_device(device)?))
         .collect::<Result<Vec<_>>>()?;
     let values = host::to_vec(&Tensor::f_stack(&scalars, 0)?)?;
     let metrics = loss.metrics.iter().zip(&values[2..]).map(|(m, &v)| (m.name, v)).collect();
     Ok(Gradients { loss: values[0], norm: values[1], metrics, gradients })
+}
+
+/// Loss and gradients of what goes through the model at once.
+fn part<M: ?Sized>(
+    model: &M,
+    objective: &dyn Objective<M>,
+    batch: &Batch,
+    inputs: &[&Tensor],
+) -> Result<(Loss, Vec<Tensor>)> {
+    let loss = objective.loss(model, batch)?;
+    maxlik_tensor::check::shape("loss", &loss.value, &[])?;
+    let found = autograd::grad(&[&loss.value], &[None], inputs, Graph::Free)?;
+    let gradients = found
+        .into_iter()
+        .zip(inputs)
+        .map(|(gradient, input)| gradient.map_or_else(|| Ok(input.f_zeros_like()?), Ok))
+        .collect::<Result<Vec<_>>>()?;
+    Ok((loss, gradients))
+}
+
+/// The means of losses, metrics and gradients over the parts of a batch, each part with its share.
+fn accumulated<M: ?Sized>(
+    model: &M,
+    objective: &dyn Objective<M>,
+    batch: &Batch,
+    inputs: &[&Tensor],
+    parts: usize,
+) -> Result<(Loss, Vec<Tensor>)> {
+    let mut sum: Option<(Loss, Vec<Tensor>)> = None;
+    for (batch, share) in batch.split(parts)? {
+        let (mut loss, mut gradients) = part(model, objective, &batch, inputs)?;
+        let scaled = |x: &Tensor| -> Result<Tensor> { Ok(x.f_detach()?.f_mul_scalar(share)?) };
+        loss.value = scaled(&loss.value)?;
+        for metric in &mut loss.metrics {
+            metric.value = scaled(&metric.value)?;
+        }
+        for gradient in &mut gradients {
+            *gradient = scaled(gradient)?;
+        }
+        let Some((total, totals)) = &mut sum else {
+            sum = Some((loss, gradients));
+            continue;
+        };
+        total.value = total.value.f_add(&loss.value)?;
+        for (total, metric) in total.metrics.iter_mut().zip(&loss.metrics) {
+            total.value = total.value.f_add(&metric.value)?;
+        }
+        for (total, gradient) in totals.iter_mut().zip(&gradients) {
+            let _sum = total.f_add_(gradient)?;
+        }
+    }
+    sum.ok_or_else(|| Error::config("weights of the batch", "expected a sum above zero, got 0"))
 }
 
 impl Gradients {
