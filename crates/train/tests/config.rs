@@ -119,7 +119,7 @@ fn unknown_keys_name_the_nearest_one() {
         ),
         (
             &["optim.learning_rate=3"],
-            "optim.learning_rate: unknown key, expected one of steps, batch, lr, weight_decay, betas, \
+            "optim.learning_rate: unknown key, expected one of steps, batch, accumulate, lr, weight_decay, betas, \
              eps, clip, ema, eval_every, patience, checkpoint_every, log_every, schedule \
              (--set optim.learning_rate=3)",
         ),
