@@ -3,8 +3,8 @@
 use maxlik_model::{Batch, LanguageModel, Objective};
 use maxlik_nn::{BigramTable, Params};
 use maxlik_objectives::sequence::{
-    CrossEntropy, Distillation, LabelSmoothing, Predictions, Ranking, SubTrajectoryBalance,
-    Trajectories, Walk, score,
+    CrossEntropy, Distillation, LabelSmoothing, MarginRanking, Predictions, Ranking,
+    SubTrajectoryBalance, Trajectories, Walk, score,
 };
 use maxlik_tensor::autograd::{Graph, grad, leaf};
 use maxlik_tensor::with_seed;
@@ -253,4 +253,43 @@ fn walks_share_all_probability() {
     assert!(
         Walk::of(&table, &strings(), 4, 0).is_err() && Walk::of(&table, &strings(), 0, 0).is_err()
     );
+}
+
+/// Places and margins by loops; of two candidates it is one hinge, and an order of the candidates or a
+/// common shift of their scores does not matter.
+#[test]
+fn margins_by_places() {
+    let (f, r) = (normal(3, &[3, 5]), normal(4, &[3, 5]));
+    let by = |margin: f64, f: &Tensor, r: &Tensor| {
+        MarginRanking::new(margin).unwrap().loss_at(f, r).unwrap().double_value(&[])
+    };
+    for margin in [0.0, 0.3] {
+        let mut expected = 0.0;
+        for b in 0..3 {
+            let row = |x: &Tensor| Vec::<f64>::try_from(x.get(b)).unwrap();
+            let (scores, ranks) = (row(&f), row(&r));
+            let mut order: Vec<usize> = (0..5).collect();
+            order.sort_by(|&i, &j| ranks[j].total_cmp(&ranks[i]));
+            for gap in 1..5 {
+                for i in 0..5 - gap {
+                    let behind = scores[order[i + gap]] - scores[order[i]];
+                    let pairs = 3.0 * (5 - gap) as f64;
+                    expected += (behind + margin * gap as f64).max(0.0) / pairs;
+                }
+            }
+        }
+        assert!(expected > 0.1 && (by(margin, &f, &r) - expected).abs() < 1e-12);
+        let order = Tensor::from_slice(&[2_i64, 0, 4, 3, 1]);
+        let moved = by(margin, &(f.index_select(1, &order) + 5.0), &r.index_select(1, &order));
+        assert!((moved - expected).abs() < 1e-12);
+    }
+    let pair = |x: [f64; 2]| Tensor::from_slice(&x).unsqueeze(0);
+    let hinge = by(0.5, &pair([0.2, 0.1]), &pair([1.0, 2.0]));
+    assert!((hinge - 0.6).abs() < 1e-12, "{hinge}");
+    assert_eq!(by(0.5, &pair([0.1, 0.7]), &pair([1.0, 2.0])), 0.0);
+    assert_eq!(
+        by(0.5, &Tensor::from_slice(&[0.1]).unsqueeze(0), &Tensor::from_slice(&[1.0]).unsqueeze(0)),
+        0.0
+    );
+    assert!(MarginRanking::new(-1.0).is_err());
 }

@@ -92,6 +92,7 @@ pub const SYSTEMS: &[System] = &[
     language::mbr::SYSTEM,
     data_to_rewards::SYSTEM,
     language::noisy_self_distillation::SYSTEM,
+    language::reference_contrastive::SYSTEM,
     ot_cfm::SYSTEM,
     path_gradients::SYSTEM,
     ebflow::SYSTEM,

@@ -5,6 +5,7 @@ pub(super) mod gflownet;
 pub(super) mod mbr;
 pub(super) mod mixce;
 pub(super) mod noisy_self_distillation;
+pub(super) mod reference_contrastive;
 mod salience;
 pub(super) mod smile;
 mod world;

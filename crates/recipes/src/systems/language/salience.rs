@@ -69,10 +69,25 @@ impl Pairs {
         pairs
     }
 
+    /// In a share of the summaries the last fact is that of the first sentence, whatever it is about.
+    pub(super) fn with_habit(mut self, share: f64, rng: &mut impl Rng) -> Self {
+        for (source, target) in self.sources.iter().zip(&mut self.targets) {
+            if rng.random_bool(share) {
+                target[ROLES] = source[1];
+            }
+        }
+        self
+    }
+
     /// Pairs drawn from these with replacement.
     pub(super) fn pick(&self, count: usize, rng: &mut impl Rng) -> Self {
         let rows: Vec<usize> =
             (0..count).map(|_| rng.random_range(0..self.sources.len())).collect();
+        self.at(&rows)
+    }
+
+    /// These of the pairs.
+    pub(super) fn at(&self, rows: &[usize]) -> Self {
         Self {
             sources: rows.iter().map(|&row| self.sources[row].clone()).collect(),
             targets: rows.iter().map(|&row| self.targets[row]).collect(),
@@ -161,7 +176,7 @@ fn greedy(given: &Given, count: usize) -> Result<Vec<Vec<i64>>> {
 }
 
 /// Rows of tokens up to the first mark.
-pub(super) fn rows(tokens: &Tensor) -> Result<Vec<Vec<i64>>> {
+fn rows(tokens: &Tensor) -> Result<Vec<Vec<i64>>> {
     let width = tokens.size()[1] as usize;
     let all = host::values::<i64>(tokens)?;
     let until = |row: &[i64]| row.iter().copied().take_while(|&t| t != MARK).collect();
