@@ -17,6 +17,7 @@ mod prediction;
 mod reconstruction;
 mod replay;
 mod reward;
+mod schedules;
 mod score;
 mod sequence;
 mod sequence_judged;

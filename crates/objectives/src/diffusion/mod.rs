@@ -5,9 +5,11 @@
 //! [`maxlik_ode::diffusion::Dequantizer`].
 
 mod elbo;
+mod noise;
 mod second_order;
 mod velocity;
 
 pub use elbo::{Elbo, ElboTerms};
+pub use noise::{NoiseMatching, TimeDraws};
 pub use second_order::{Parts, SecondOrder};
 pub use velocity::{Times, VelocityMatching};

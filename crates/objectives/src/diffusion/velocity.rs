@@ -2,7 +2,7 @@
 
 use crate::transport::{batch_mean, column, rows_of, square_norm, stratified};
 use maxlik_model::{Batch, Loss, Objective, VectorField};
-use maxlik_ode::diffusion::NoisePath;
+use maxlik_ode::diffusion::{MonotoneSchedule, NoisePath};
 use maxlik_tensor::{Error, Result, check, host};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -124,6 +124,35 @@ impl VelocityMatching {
         let velocity = network.velocity(gamma, &z, batch.context.as_ref())?;
         check::shape("velocity", &velocity, &z.size())?;
         Ok(square_norm(&velocity.f_sub(&target)?)?.f_mul(&self.weight(gamma)?)?)
+    }
+
+    /// The loss of each row in nats, `[B]`, at the noise levels of a learned schedule for given times
+    /// `[B]`, uniform on `[0, 1]`, and noise: `dγ/dt · α²/2 · ‖F* − F‖²` (variance preserving).
+    ///
+    /// Its mean, which trains the network, does not depend on the schedule; the mean of its square
+    /// does, and trains the schedule (Kingma, Salimans, Poole and Ho 2021, arXiv:2107.00630, appendix
+    /// I.2).
+    ///
+    /// # Errors
+    /// As [`VelocityMatching::loss_at`], and [`Error::Config`] for a schedule with other ends.
+    pub fn loss_on(
+        &self,
+        network: &dyn VectorField,
+        schedule: &MonotoneSchedule,
+        batch: &Batch,
+        t: &Tensor,
+        noise: &Tensor,
+    ) -> Result<Tensor> {
+        let ends = schedule.ends();
+        if ends != [self.g0, self.g1] {
+            let why = format!("expected one from {} to {}, got {ends:?}", self.g0, self.g1);
+            return Err(Error::config("schedule", why));
+        }
+        let at = schedule.at(t)?;
+        // Uniform levels: a row's weight is (g1 − g0) times what dγ weighs.
+        let uniform = Self { times: Times::Uniform, ..*self };
+        let each = uniform.loss_at(network, batch, &at.gamma, noise)?;
+        Ok(each.f_mul(&at.rate)?.f_mul_scalar(1.0 / (self.g1 - self.g0))?)
     }
 }
 

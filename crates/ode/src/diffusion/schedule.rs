@@ -124,6 +124,22 @@ impl Schedule {
         }
     }
 
+    /// `γ(t) = ln(σ²/α²)`; [`Schedule::time_of`] of `−γ/2` is its inverse.
+    #[must_use]
+    pub fn gamma(self, t: f64) -> f64 {
+        let (least, greatest) = self.betas();
+        let integral = t * (least + 0.5 * (greatest - least) * t);
+        match self {
+            Self::VariancePreserving { .. } => integral.exp_m1().ln(),
+            // σ/α = 2 sinh(½ ∫ β).
+            Self::SubVariancePreserving { .. } => 2.0 * (2.0 * (0.5 * integral).sinh()).ln(),
+            Self::VarianceExploding { sigma_min, sigma_max } => {
+                let rate = 2.0 * (sigma_max / sigma_min).ln();
+                (sigma_min * sigma_min * (rate * t).exp_m1()).ln()
+            }
+        }
+    }
+
     fn beta(self, t: &Tensor) -> Result<Tensor> {
         let (least, greatest) = self.betas();
         Ok(t.f_mul_scalar(greatest - least)?.f_add_scalar(least)?)
