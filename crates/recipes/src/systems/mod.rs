@@ -89,6 +89,7 @@ pub const SYSTEMS: &[System] = &[
     language::emo::SYSTEM,
     language::smile::SYSTEM,
     language::gflownet::SYSTEM,
+    language::feedback::SYSTEM,
     language::mbr::SYSTEM,
     data_to_rewards::SYSTEM,
     language::noisy_self_distillation::SYSTEM,

@@ -1,6 +1,7 @@
 //! Systems that train language models, on languages whose probabilities are known.
 
 pub(super) mod emo;
+pub(super) mod feedback;
 pub(super) mod gflownet;
 pub(super) mod mbr;
 pub(super) mod mixce;
