@@ -293,3 +293,22 @@ fn margins_by_places() {
     );
     assert!(MarginRanking::new(-1.0).is_err());
 }
+
+/// A teacher that is certain of the references is likelihood whatever its share, and no teacher gets a
+/// gradient.
+#[test]
+fn certain_teachers_and_their_gradients() {
+    let targets = with_seed(1, || Tensor::randint(5, [2, 3], (Kind::Int64, Device::Cpu)));
+    let z = leaf(&normal(2, &[2, 3, 5])).unwrap();
+    let at = Predictions::new(z.shallow_clone(), targets.shallow_clone(), None).unwrap();
+    let certain = z.zeros_like().scatter_value(-1, &targets.unsqueeze(-1), 1e4);
+    let teacher = leaf(&certain).unwrap();
+    let likelihood = CrossEntropy.loss_at(&at).unwrap();
+    for lambda in [0.3, 1.0] {
+        let objective = Distillation::new(lambda, Box::new(table())).unwrap();
+        let loss = objective.loss_at(&at, &teacher).unwrap();
+        assert!(distance(&loss, &likelihood) < 1e-12);
+        let found = grad(&[&loss], &[None], &[&z, &teacher], Graph::Keep).unwrap();
+        assert!(found[0].is_some() && found[1].is_none());
+    }
+}

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 /// The best `k` sequences that were offered, no two of which are near-duplicates: what an off-policy
 /// objective such as [`super::SubTrajectoryBalance`] trains on beside fresh samples (Hu et al. 2024,
-/// arXiv:2310.04363, appendix B). One memory serves one prompt.
+/// arXiv:2310.04363, as in their code). One memory serves one prompt.
 ///
 /// Two sequences are near-duplicates where they are equal, or where their edit distance (insertions,
 /// deletions, substitutions) is below `τ (|a| + |b|)`. Of near-duplicates the one with the larger reward

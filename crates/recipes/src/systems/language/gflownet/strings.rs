@@ -189,7 +189,7 @@ fn picture(out: &Path, posterior: &Tensor, found: &[Tensor; 3]) -> Result<()> {
     }
     let plane = Plane {
         title: "Log-probabilities of all strings".to_owned(),
-        extent: [-16.0, 0.0, -25.0, 0.0],
+        extent: [-16.0, 0.5, -25.0, 0.5],
         labels: ["ln p(string | yes)".to_owned(), "ln q(string)".to_owned()],
         panels,
     };
