@@ -10,7 +10,9 @@
 //! The specification lets the baseline go on with the oracle's references. Here a summary is determined by
 //! its source, so that such a reference says all that a judge could, and likelihood of it pleases the
 //! judge most; it stands beside the result. What the paper is about is the other case: references of
-//! people are not as good as a large model's judgement.
+//! people are not as good as a large model's judgement. It also expects a τ of 0.5 from between 0 and 0.3 at
+//! the start. Here it starts at about 0.53, since candidates with random errors are easy to tell from
+//! others: 0.6 is asked for, and more than after likelihood.
 
 use super::super::fit::fit;
 use super::super::{Check, System};
@@ -247,9 +249,9 @@ fn run(seed: u64, out: &Path) -> Result<Vec<Check>> {
     Ok(vec![
         Check::at_least(
             "Kendall's tau of the student's and the judge's scores, held out",
-            "at least 0.5",
+            "at least 0.6",
             own.tau,
-            0.5,
+            0.6,
         )
         .beside("before", start.tau),
         Check::at_least(
