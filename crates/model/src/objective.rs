@@ -89,3 +89,9 @@ pub trait Objective<M: ?Sized>: Debug + Send {
     /// Those of the model, and of a batch that does not fit it.
     fn loss(&self, model: &M, batch: &Batch) -> Result<Loss>;
 }
+
+impl<M: ?Sized, O: Objective<M> + ?Sized> Objective<M> for Box<O> {
+    fn loss(&self, model: &M, batch: &Batch) -> Result<Loss> {
+        (**self).loss(model, batch)
+    }
+}

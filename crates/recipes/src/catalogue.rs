@@ -59,6 +59,11 @@ pub const RECIPES: &[Entry] = &[
         text: include_str!("../recipes/ffjord-toy.toml"),
     },
     Entry {
+        name: "otcfm-toy",
+        about: "the same flow trained by OT-CFM, flow matching between optimally paired ends",
+        text: include_str!("../recipes/otcfm-toy.toml"),
+    },
+    Entry {
         name: "ffjord-table",
         about: "a continuous flow on a table, yours or UCI's",
         text: include_str!("../recipes/ffjord-table.toml"),

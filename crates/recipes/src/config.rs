@@ -3,6 +3,7 @@
 use crate::continuous::CnfConfig;
 use maxlik_flows::{FlowConfig, NetworkConfig, SplineConfig};
 use maxlik_nn::TransformerLanguageModelConfig;
+use maxlik_objectives::transport::FlowMatchingConfig;
 use maxlik_tensor::{Error, Result};
 use maxlik_train::OptimConfig;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,22 @@ impl ModelConfig {
 pub enum ObjectiveConfig {
     /// Maximum likelihood; discrete data are dequantized.
     Likelihood {},
+    /// Likelihood with penalties.
+    PenalizedLikelihood {
+        /// Weight of the mean squared score of the data.
+        #[serde(default)]
+        score_norm: f64,
+        /// Weight of half the squared norm of all parameters.
+        #[serde(default)]
+        parameter_norm: f64,
+    },
+    /// Likelihood by samples of the model in place of determinants that do not depend on the data.
+    ContrastiveLikelihood {},
+    /// Of a continuous flow: its field is matched to the velocities of paths from noise to data.
+    FlowMatching {
+        /// The paths, and the pairs of their ends.
+        form: FlowMatchingConfig,
+    },
     /// Of text: targets smoothed by `epsilon`.
     LabelSmoothing {
         /// Mass that is spread over all tokens.

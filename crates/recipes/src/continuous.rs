@@ -2,9 +2,10 @@
 //! that trains it.
 
 use maxlik_flows::Flow;
-use maxlik_model::{Batch, Bijection, Density, Loss, Mapped, Metric, Objective};
+use maxlik_model::{Batch, Bijection, Density, Loss, Mapped, Metric, Objective, VectorField};
 use maxlik_nn::{Activation, Scope};
 use maxlik_objectives::density::MaximumLikelihood;
+use maxlik_objectives::transport::FlowMatching;
 use maxlik_ode::{
     Adaptive, Cnf, Draws, Gaussian, MlpField, MlpFieldConfig, Solver, Trace, tableau,
 };
@@ -63,8 +64,8 @@ impl CnfConfig {
         Ok(())
     }
 
-    /// The flow on events of `d` numbers after `before`, and what trains it; `again` are the same
-    /// layers once more, for the objective.
+    /// The flow on events of `d` numbers after `before`, and what trains it: flow matching where it is
+    /// given, else likelihood. `again` are the same layers once more, for the objective.
     ///
     /// # Errors
     /// [`Error::Config`] for numbers out of range.
@@ -74,7 +75,8 @@ impl CnfConfig {
         d: i64,
         before: Option<Box<dyn Bijection>>,
         again: Option<Box<dyn Bijection>>,
-    ) -> Result<(Box<dyn Density>, ContinuousLikelihood)> {
+        matching: Option<FlowMatching>,
+    ) -> Result<(Box<dyn Density>, Box<dyn Objective<dyn Density>>)> {
         self.check()?;
         let config = MlpFieldConfig { hidden: self.hidden.clone(), activation: self.activation };
         let field = MlpField::new(scope, d, 0, &config)?;
@@ -83,6 +85,7 @@ impl CnfConfig {
             let adaptive = Adaptive::new(self.tolerance, self.tolerance).joint();
             Ok(Cnf::with_drift(field, base, Solver::adaptive(tableau::DOPRI5, adaptive)?))
         };
+        let shared = field.share();
         let trained = make(field.share())?
             .trace(self.trace)?
             .regularisers(self.kinetic > 0.0, self.jacobian > 0.0)
@@ -92,11 +95,14 @@ impl CnfConfig {
             None => Box::new(cnf),
             Some(before) => Box::new(Flow::new(before, Box::new(cnf))?),
         };
-        let objective = ContinuousLikelihood {
-            before: again,
-            cnf: trained,
-            kinetic: self.kinetic,
-            jacobian: self.jacobian,
+        let objective: Box<dyn Objective<dyn Density>> = match matching {
+            Some(matching) => Box::new(FieldMatching { before: again, field: shared, matching }),
+            None => Box::new(ContinuousLikelihood {
+                before: again,
+                cnf: trained,
+                kinetic: self.kinetic,
+                jacobian: self.jacobian,
+            }),
         };
         Ok((density, objective))
     }
@@ -114,23 +120,44 @@ pub struct ContinuousLikelihood {
     jacobian: f64,
 }
 
-impl ContinuousLikelihood {
-    fn map(&self, x: &Tensor) -> Result<Mapped> {
-        match &self.before {
-            Some(before) => before.forward(x, None),
-            None => Ok(Mapped {
-                value: x.shallow_clone(),
-                log_det: Tensor::f_zeros([x.size()[0]], (x.kind(), x.device()))?,
-            }),
-        }
+/// Data after the layers before the flow.
+fn map(before: Option<&dyn Bijection>, x: &Tensor) -> Result<Mapped> {
+    match before {
+        Some(before) => before.forward(x, None),
+        None => Ok(Mapped {
+            value: x.shallow_clone(),
+            log_det: Tensor::f_zeros([x.size()[0]], (x.kind(), x.device()))?,
+        }),
     }
+}
 
+/// Flow matching of the field that the density integrates: a step costs one evaluation of it, where
+/// likelihood solves an equation.
+#[derive(Debug)]
+pub struct FieldMatching {
+    before: Option<Box<dyn Bijection>>,
+    field: MlpField,
+    matching: FlowMatching,
+}
+
+impl Objective<dyn Density> for FieldMatching {
+    fn loss(&self, _model: &(dyn Density + 'static), batch: &Batch) -> Result<Loss> {
+        let batch = Batch {
+            data: map(self.before.as_deref(), &batch.data)?.value,
+            context: None,
+            weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+        };
+        self.matching.loss(&self.field as &dyn VectorField, &batch)
+    }
+}
+
+impl ContinuousLikelihood {
     /// The loss at given random numbers.
     ///
     /// # Errors
     /// Those of the flow, and of a batch that does not fit it.
     pub fn loss_at(&self, batch: &Batch, draws: &Draws) -> Result<Loss> {
-        let mapped = self.map(&batch.data)?;
+        let mapped = map(self.before.as_deref(), &batch.data)?;
         let found = self.cnf.evaluate(&mapped.value, None, draws)?;
         let log_prob = found.log_prob.f_add(&mapped.log_det)?;
         let weight = batch.weight.as_ref();
@@ -158,7 +185,7 @@ impl Objective<dyn Density> for ContinuousLikelihood {
         if batch.data.size().first() == Some(&0) {
             return Err(Error::shape("data", "a batch of at least one row", &batch.data.size()));
         }
-        let x = self.map(&batch.data)?.value;
+        let x = map(self.before.as_deref(), &batch.data)?.value;
         let draws = self.cnf.draws(&x, None)?;
         self.loss_at(batch, &draws)
     }

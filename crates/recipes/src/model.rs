@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail};
 use maxlik_flows::{Logit, Standardize};
 use maxlik_model::{Bijection, Density, Objective};
 use maxlik_nn::{Params, Scope};
-use maxlik_objectives::density::{Dequantized, MaximumLikelihood};
+use maxlik_objectives::density::{
+    ContrastiveLikelihood, Dequantized, MaximumLikelihood, ParameterNorm, Penalized, Penalty,
+    ScoreNorm,
+};
 use tch::{Device, Kind, Tensor};
 
 /// A density with its parameters.
@@ -34,21 +37,25 @@ impl Model {
             Precision::F64 => Kind::Double,
             Precision::Bf16 => bail!("precision: bf16 is for models of text; expected f32 or f64"),
         };
-        if recipe.objective != (ObjectiveConfig::Likelihood {}) {
-            bail!("objective.kind: this one is of text; expected likelihood");
-        }
         let params = Params::new(recipe.seed, kind, device);
         let root = params.root();
         let dims = problem.dims();
         let before = preprocessing(&root, problem)?;
-        let (density, likelihood) = match &recipe.model {
+        let matching = match &recipe.objective {
+            ObjectiveConfig::FlowMatching { form } => Some(form.build().context("objective.form")?),
+            _ => None,
+        };
+        let (density, own) = match &recipe.model {
             ModelConfig::Cnf(config) => {
                 // The objective has layers of its own, and they parameters that nobody saves.
                 let apart = Params::new(recipe.seed, kind, device);
                 let again = preprocessing(&apart.root(), problem)?;
-                let built = config.build(&root.sub("flow"), dims, before, again);
+                let built = config.build(&root.sub("flow"), dims, before, again, matching);
                 let (density, objective) = built.context("model")?;
                 (density, Some(objective))
+            }
+            _ if matching.is_some() => {
+                bail!("objective.kind: flow_matching trains a field; expected model.kind = \"cnf\"")
             }
             stack => {
                 let config = stack.flow()?;
@@ -58,12 +65,11 @@ impl Model {
                 (density, None)
             }
         };
-        let objective: Box<dyn Objective<dyn Density>> = match (problem.levels, likelihood) {
-            (Some(levels), None) => Box::new(Dequantized::new(MaximumLikelihood, levels)?),
-            (Some(levels), Some(own)) => Box::new(Dequantized::new(own, levels)?),
-            (None, None) => Box::new(MaximumLikelihood),
-            (None, Some(own)) => Box::new(own),
-        };
+        let likelihood = own.unwrap_or_else(|| Box::new(MaximumLikelihood));
+        let mut objective = objective(&recipe.objective, likelihood, &params)?;
+        if let Some(levels) = problem.levels {
+            objective = Box::new(Dequantized::new(objective, levels)?);
+        }
         Ok(Self { density, params, objective })
     }
 
@@ -78,6 +84,34 @@ impl Model {
     pub fn device(&self) -> Device {
         self.params.root().device()
     }
+}
+
+/// What trains a density, given its likelihood (or the matching of its field).
+fn objective(
+    config: &ObjectiveConfig,
+    likelihood: Box<dyn Objective<dyn Density>>,
+    params: &Params,
+) -> Result<Box<dyn Objective<dyn Density>>> {
+    Ok(match *config {
+        ObjectiveConfig::Likelihood {} | ObjectiveConfig::FlowMatching { .. } => likelihood,
+        ObjectiveConfig::PenalizedLikelihood { score_norm, parameter_norm } => {
+            let named = params.trainable();
+            let tensors: Vec<Tensor> = named.iter().map(|(_, t)| t.shallow_clone()).collect();
+            let mut found = likelihood;
+            let (rough, long) = (Box::new(ScoreNorm), Box::new(ParameterNorm::new(&tensors)));
+            let penalties: [(&str, f64, Box<dyn Penalty>); 2] =
+                [("score_norm", score_norm, rough), ("parameter_norm", parameter_norm, long)];
+            for (name, weight, penalty) in penalties {
+                if weight != 0.0 {
+                    let penalized = Penalized::new(found, weight, penalty);
+                    found = Box::new(penalized.with_context(|| format!("objective.{name}"))?);
+                }
+            }
+            found
+        }
+        ObjectiveConfig::ContrastiveLikelihood {} => Box::new(ContrastiveLikelihood),
+        _ => bail!("objective.kind: this one is of text; expected one of densities"),
+    })
 }
 
 /// What belongs to the density before its layers: the logit of dequantized data, or the units of a

@@ -142,6 +142,60 @@ fn tables_are_in_their_own_units() {
     assert!((gap - 10.0_f64.ln()).abs() < 1e-6, "{gap}");
 }
 
+/// Objectives of densities beside likelihood: each names its loss, and all are evaluated by likelihood.
+#[test]
+fn densities_train_by_other_objectives() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("otcfm-toy", "train_flow_matching", &["model.hidden=[8]", "model.tolerance=1e-2"]),
+        (
+            "toy",
+            "train_penalized_nll",
+            &[
+                "objective={ kind = \"penalized_likelihood\", score_norm = 0.1, parameter_norm = 1e-3 }",
+            ],
+        ),
+        ("toy", "train_contrast", &["objective={ kind = \"contrastive_likelihood\" }"]),
+        (
+            "ffjord-table",
+            "train_flow_matching",
+            &[
+                "objective={ kind = \"flow_matching\", form = { variant = \"rectified\" } }",
+                "data.path=t.csv",
+            ],
+        ),
+    ];
+    let rows: Vec<String> = (0..60).map(|i| format!("{},{}", i % 7, (i * i) % 11)).collect();
+    fs::write(folder.path().join("t.csv"), rows.join("\n")).unwrap();
+    for (i, (recipe, loss, sets)) in cases.iter().enumerate() {
+        let out = i.to_string();
+        let mut arguments = vec!["train", recipe, "--out", &out];
+        let small = ["optim.steps=3", "optim.batch=16", "optim.accumulate=2"];
+        let rows: &[&str] = if *recipe == "ffjord-table" { &[] } else { &["data.rows=300"] };
+        for set in small.iter().chain(rows).chain(*sets) {
+            arguments.extend(["--set", set]);
+        }
+        ok(folder.path(), &arguments);
+        let text =
+            fs::read_to_string(folder.path().join(out.as_str()).join("metrics.jsonl")).unwrap();
+        assert!(text.contains(loss) && text.contains("validation_nll"), "{recipe}: {text}");
+    }
+    for (recipe, set, why) in [
+        ("toy", "objective={ kind = \"rectified\" }", "objective"),
+        ("toy", "objective={ kind = \"emo\" }", "of text"),
+        ("toy", "objective={ kind = \"flow_matching\", form = { variant = \"rectified\" } }", "cnf"),
+        ("char-lm", "objective={ kind = \"contrastive_likelihood\" }", "of densities"),
+        ("toy", "precision=\"bf16\"", "bf16"),
+    ] {
+        let refused = maxlik(folder.path(), &["train", recipe, "--set", set]);
+        assert!(
+            !refused.status.success() && stderr(&refused).contains(why),
+            "{}",
+            stderr(&refused)
+        );
+    }
+}
+
 /// A continuous flow trains with an estimated trace, regularisers and a random end, and reports them.
 #[test]
 fn continuous_flows_take_regularisers() {

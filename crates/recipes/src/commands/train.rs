@@ -3,7 +3,7 @@
 use super::report::write_report;
 use crate::batches::TrainingBatches;
 use crate::catalogue;
-use crate::config::Recipe;
+use crate::config::{ObjectiveConfig, Recipe};
 use crate::evaluate;
 use crate::model::Model;
 use crate::outcome::{self, Results};
@@ -94,6 +94,7 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
         recipe.seed,
     )
     .run(run)
+    .loss(loss_name(&recipe.objective))
     .resume(resume)
     .validation(validation)
     .interrupt(interrupt::on_signal()?)
@@ -114,6 +115,16 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
     write_report(recipe, problem, model, run, &results)?;
     finish(&results, &outcome, run);
     Ok(0)
+}
+
+/// What the training loss is called; validation is in negative log-likelihood throughout.
+fn loss_name(objective: &ObjectiveConfig) -> &'static str {
+    match objective {
+        ObjectiveConfig::FlowMatching { .. } => "flow matching",
+        ObjectiveConfig::ContrastiveLikelihood {} => "contrast",
+        ObjectiveConfig::PenalizedLikelihood { .. } => "penalized NLL",
+        _ => "NLL",
+    }
 }
 
 /// Gives layers that start from data their first batch: the whole training part, or as much of it

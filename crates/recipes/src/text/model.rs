@@ -59,6 +59,11 @@ impl TextModel {
 pub fn objective(config: &ObjectiveConfig) -> Result<Box<dyn Objective<dyn LanguageModel>>> {
     Ok(match *config {
         ObjectiveConfig::Likelihood {} => Box::new(CrossEntropy),
+        ObjectiveConfig::PenalizedLikelihood { .. }
+        | ObjectiveConfig::ContrastiveLikelihood {}
+        | ObjectiveConfig::FlowMatching { .. } => {
+            bail!("objective.kind: this one is of densities; expected one of text")
+        }
         ObjectiveConfig::LabelSmoothing { epsilon } => Box::new(LabelSmoothing::new(epsilon)?),
         ObjectiveConfig::Unlikelihood { alpha } => Box::new(Unlikelihood::new(alpha)?),
         ObjectiveConfig::Mixce { eta } => Box::new(MixCe::new(eta)?),

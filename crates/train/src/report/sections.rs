@@ -26,11 +26,11 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
     let validation = points(&key("validation", quantity));
     let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let label = if unit.is_empty() { quantity.to_owned() } else { format!("{quantity} ({unit})") };
-    let mut loss = LineChart::new("Training and validation", "step", &label).series(series(
-        "training",
-        points(&key("train", quantity)),
-        Stroke::Thin,
-    ));
+    let mut loss = LineChart::new("Training and validation", "step", &label);
+    let training = points(&key("train", quantity));
+    if !training.is_empty() {
+        loss = loss.series(series("training", training, Stroke::Thin));
+    }
     if let Some((step, _)) = best {
         loss = loss.series(series("validation", validation, Stroke::Dotted)).mark("best", step);
     }

@@ -57,6 +57,7 @@ pub struct Trainer<'a, M: ?Sized> {
     config: &'a OptimConfig,
     seed: u64,
     quantity: &'a str,
+    loss: Option<&'a str>,
     run: Option<&'a Run>,
     resume: bool,
     validation: Option<Box<Validation<'a, M>>>,
@@ -105,6 +106,7 @@ impl<'a, M: ?Sized> Trainer<'a, M> {
             config,
             seed,
             quantity: "NLL",
+            loss: None,
             run: None,
             resume: false,
             validation: None,
@@ -143,12 +145,24 @@ impl<'a, M: ?Sized> Trainer<'a, M> {
         self
     }
 
+    /// The name of the training loss where it is not the quantity that is validated, such as `flow
+    /// matching` beside a validation in `NLL`.
+    #[must_use]
+    pub fn loss(mut self, name: &'a str) -> Self {
+        self.loss = Some(name);
+        self
+    }
+
     /// Stops after the step under way when the flag is set, such as that of
     /// [`interrupt::on_signal`].
     #[must_use]
     pub fn interrupt(mut self, flag: &'a AtomicBool) -> Self {
         self.interrupt = Some(flag);
         self
+    }
+
+    fn loss_name(&self) -> &'a str {
+        self.loss.unwrap_or(self.quantity)
     }
 
     /// Trains, and leaves the model with the weights that validated best; without validation, with

@@ -12,7 +12,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
-    quantity: String,
+    /// Names of the training loss and of what is validated.
+    names: [String; 2],
     steps: u64,
     per_epoch: u64,
     step: u64,
@@ -25,7 +26,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(quantity: &str, step: u64, steps: u64, per_epoch: u64) -> Self {
+    pub(super) fn new(names: [&str; 2], step: u64, steps: u64, per_epoch: u64) -> Self {
         // Hidden by itself where standard error is no terminal.
         let bar = ProgressBar::new(steps).with_position(step);
         // The bar takes what the numbers leave: little of 80 columns.
@@ -37,7 +38,7 @@ impl Progress {
         let now = Instant::now();
         Self {
             bar,
-            quantity: quantity.to_owned(),
+            names: names.map(str::to_owned),
             steps,
             per_epoch: per_epoch.max(1),
             step,
@@ -116,7 +117,12 @@ impl Progress {
         let shown =
             |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
         let (train, validation) = (shown(self.train), shown(self.validation));
-        let mut text = format!("{} train {train} val {validation}", self.quantity);
+        let [loss, quantity] = &self.names;
+        let mut text = if loss == quantity {
+            format!("{loss} train {train} val {validation}")
+        } else {
+            format!("{loss} train {train}, {quantity} val {validation}")
+        };
         if let Some(speed) = self.speed {
             text.push_str(&format!(" {} samples/s", rounded(speed)));
         }

@@ -47,7 +47,12 @@ impl<'a, 'b, M: ?Sized> Session<'a, 'b, M> {
         }
         let log = trainer.run.map(|run| run.log(state.step)).transpose()?;
         let per_epoch = batches.per_epoch();
-        let progress = Progress::new(trainer.quantity, state.step, trainer.config.steps, per_epoch);
+        let progress = Progress::new(
+            [trainer.loss_name(), trainer.quantity],
+            state.step,
+            trainer.config.steps,
+            per_epoch,
+        );
         let seeds = Seeds::new(trainer.seed);
         let parameters = params.trainable();
         let clock = Instant::now();
@@ -128,7 +133,7 @@ impl<'a, 'b, M: ?Sized> Session<'a, 'b, M> {
             ema.update(n)?;
         }
         self.state.step += 1;
-        let loss = self.key("train");
+        let loss = crate::run::key("train", self.trainer.loss_name());
         let mut values = vec![(loss.as_str(), found.loss), ("grad_norm", norm), ("lr", lr)];
         values.extend(found.metrics.iter().copied());
         self.state.window.add(&values);
