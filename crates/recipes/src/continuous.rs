@@ -49,6 +49,9 @@ impl Default for CnfConfig {
     }
 }
 
+/// A density, and what trains it.
+pub type Trained = (Box<dyn Density>, Box<dyn Objective<dyn Density>>);
+
 impl CnfConfig {
     fn check(&self) -> Result<()> {
         for (name, value) in [("kinetic", self.kinetic), ("jacobian", self.jacobian)] {
@@ -76,7 +79,7 @@ impl CnfConfig {
         before: Option<Box<dyn Bijection>>,
         again: Option<Box<dyn Bijection>>,
         matching: Option<FlowMatching>,
-    ) -> Result<(Box<dyn Density>, Box<dyn Objective<dyn Density>>)> {
+    ) -> Result<Trained> {
         self.check()?;
         let config = MlpFieldConfig { hidden: self.hidden.clone(), activation: self.activation };
         let field = MlpField::new(scope, d, 0, &config)?;
