@@ -39,6 +39,7 @@ pub mod perceptron;
 pub mod safe;
 mod seed;
 pub mod spline;
+pub mod threads;
 pub mod trace;
 pub mod vocabulary;
 

@@ -3,7 +3,7 @@
 use super::check_vocabulary;
 use crate::{Cache, CausalTransformer, Init, Scope, TransformerConfig};
 use maxlik_model::{LanguageModel, Session, check_tokens};
-use maxlik_tensor::Result;
+use maxlik_tensor::{Result, threads};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -88,6 +88,9 @@ impl LanguageModel for TransformerLanguageModel {
     }
 }
 
+/// Multiplications of a product that are worth waking another thread.
+const WORTH_A_THREAD: i64 = 1 << 18;
+
 /// Keys and values of all tokens so far.
 #[derive(Debug)]
 struct Cached<'a> {
@@ -98,8 +101,13 @@ struct Cached<'a> {
 impl Session for Cached<'_> {
     fn extend(&mut self, tokens: &Tensor) -> Result<Tensor> {
         check_tokens(tokens, Some(self.model.trunk.length() - self.cache.len()))?;
-        let h = self.model.trunk.extend(&self.model.embed(tokens)?, &mut self.cache)?;
-        self.model.project(&h)
+        let width = self.model.trunk.width();
+        let mut extend = || {
+            let h = self.model.trunk.extend(&self.model.embed(tokens)?, &mut self.cache)?;
+            self.model.project(&h)
+        };
+        let rows = tokens.size().iter().product::<i64>();
+        if rows * width * width < WORTH_A_THREAD { threads::one(extend) } else { extend() }
     }
 
     fn select(&mut self, rows: &Tensor) -> Result<()> {
