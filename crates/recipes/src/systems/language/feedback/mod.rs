@@ -15,8 +15,9 @@
 //! conditional policy spreads the same answers over six. The system accepts at most one hundredth less.
 //! Under blame both the network and Bayes' rule are far below the first policy, but the network has not
 //! learned to avoid the right sum: it gives it the share of any sum, 1/19 = 0.053, where Bayes' rule says
-//! 0.02 to 0.05. So the error over all six kinds of feedback, which the specification does not bound, is
-//! accepted up to 0.05.
+//! 0.02 to 0.05. The error over all six kinds of feedback, which the specification does not bound, also
+//! holds the luck of the triples: the rarest kind of praise has 355 of them, a standard error of 0.017.
+//! It is accepted up to 0.07.
 
 mod policy;
 mod world;
@@ -131,9 +132,9 @@ fn run(seed: u64, out: &Path) -> Result<Vec<Check>> {
         },
         Check::at_most(
             "largest error of the accuracy under one of six kinds of feedback",
-            "at most 0.05",
+            "at most 0.07",
             off,
-            0.05,
+            0.07,
         ),
         Check::at_least(
             "accuracy under praise, the least kind, - likelihood on all answers",
