@@ -68,7 +68,7 @@ pub(super) fn run(seed: u64) -> Result<Vec<Check>> {
     let start = Policy::new(seed, 10, LONGEST)?;
     start.imitate(seed, 300, &rows(said.into_iter())?)?;
     let tuned = start.copy()?;
-    tuned.balance(seed, Tuning { steps: 500, temperature: 1.0 }, &reward)?;
+    tuned.balance(seed, Tuning { steps: 900, temperature: 1.0 }, &reward)?;
     let shown: Vec<i64> = (0..32).map(|_| rng.random_range(0..NUMBERS)).collect();
     let supervised = start.copy()?;
     supervised.imitate(seed, 100, &rows(shown.into_iter())?)?;

@@ -19,15 +19,20 @@ const STEPS: u64 = 1200;
 /// Samples that estimate the probability of a yes.
 const SAMPLES: i64 = 1000;
 
-/// A random bigram language over the words and the mark.
+/// A random bigram language over the words and the mark. Few strings are empty: that string fits, and
+/// would have most of some posteriors.
 fn language(seed: u64) -> Result<World> {
     let mut rng = Seeds::new(seed).stream("language").rng(0);
-    let mut row = || {
-        let weights: Vec<f64> = (0..=WORDS).map(|_| (3.0 * rng.random::<f64>()).exp()).collect();
+    let mut row = |before: i64| {
+        let mut weights: Vec<f64> =
+            (0..=WORDS).map(|_| (3.0 * rng.random::<f64>()).exp()).collect();
+        if before == MARK {
+            weights[MARK as usize] *= 0.2;
+        }
         let total: f64 = weights.iter().sum();
         weights.into_iter().map(|w| w / total).collect::<Vec<f64>>()
     };
-    World::new(&(0..=WORDS).map(|_| row()).collect::<Vec<_>>())
+    World::new(&(0..=WORDS).map(&mut row).collect::<Vec<_>>())
 }
 
 /// All strings, `[781, 1 + 4]`, with a mark before and marks behind them.
