@@ -183,7 +183,11 @@ fn densities_train_by_other_objectives() {
     for (recipe, set, why) in [
         ("toy", "objective={ kind = \"rectified\" }", "objective"),
         ("toy", "objective={ kind = \"emo\" }", "of text"),
-        ("toy", "objective={ kind = \"flow_matching\", form = { variant = \"rectified\" } }", "cnf"),
+        (
+            "toy",
+            "objective={ kind = \"flow_matching\", form = { variant = \"rectified\" } }",
+            "cnf",
+        ),
         ("char-lm", "objective={ kind = \"contrastive_likelihood\" }", "of densities"),
         ("toy", "precision=\"bf16\"", "bf16"),
     ] {
