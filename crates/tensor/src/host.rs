@@ -25,7 +25,28 @@ pub(crate) fn slice_mut<'a, T: Element>(what: &str, x: &'a mut Tensor) -> Result
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, len) })
 }
 
-fn raw<T: Element>(what: &str, x: &Tensor) -> Result<(*mut T, usize)> {
+/// The memory of a CPU tensor from its first entry to its last, whatever its strides: entry `i` is at
+/// `Σ i_d · stride_d`.
+///
+/// # Errors
+/// As [`slice`], but for the layout.
+pub(crate) fn span<'a, T: Element>(what: &str, x: &'a Tensor) -> Result<&'a [T]> {
+    kind::<T>(what, x)?;
+    if x.device() != Device::Cpu || x.is_sparse() {
+        return Err(Error::unsupported(format!("{what}: host access to a device tensor")));
+    }
+    if x.numel() == 0 {
+        return Ok(&[]);
+    }
+    let last: i64 = x.size().iter().zip(x.stride()).map(|(n, s)| (n - 1) * s).sum();
+    let len = usize::try_from(last).map_or(0, |last| last + 1);
+    // SAFETY: dtype and device were checked; strides are not negative, so that all entries from the
+    // first to the last are in the storage, which the borrow of `x` keeps alive. Kernels write only to
+    // tensors that they have just made.
+    Ok(unsafe { std::slice::from_raw_parts(x.data_ptr().cast_const().cast(), len) })
+}
+
+fn kind<T: Element>(what: &str, x: &Tensor) -> Result<()> {
     if x.kind() != T::KIND {
         return Err(Error::Kind {
             what: what.to_owned(),
@@ -33,6 +54,11 @@ fn raw<T: Element>(what: &str, x: &Tensor) -> Result<(*mut T, usize)> {
             got: format!("{:?}", x.kind()),
         });
     }
+    Ok(())
+}
+
+fn raw<T: Element>(what: &str, x: &Tensor) -> Result<(*mut T, usize)> {
+    kind::<T>(what, x)?;
     if x.device() != Device::Cpu || !x.is_contiguous() {
         return Err(Error::unsupported(format!(
             "{what}: host access to a strided or device tensor"

@@ -22,6 +22,7 @@
 
 pub mod adamw;
 pub mod affine;
+pub mod attention;
 pub mod autocast;
 pub mod autograd;
 pub mod check;

@@ -3,6 +3,7 @@
 
 mod adamw;
 mod affine;
+mod attention;
 mod autograd;
 mod columns;
 mod device;

@@ -4,6 +4,7 @@ use super::cache::{Cache, KeysValues};
 use super::config::{AttentionKernel, TransformerConfig};
 use super::rotary::Rotation;
 use crate::{Init, Linear, Scope};
+use maxlik_tensor::attention::causal;
 use maxlik_tensor::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -185,10 +186,12 @@ impl Sight<'_> {
 }
 
 fn fused(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>, scale: f64) -> Result<Tensor> {
-    // The kernel's own causal mask fits only where nothing came before.
-    let causal = matches!(sight, Sight::Past(0)) && q.size()[2] > 1;
-    let mask = if causal { None } else { sight.mask(q)? };
-    Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, false)?)
+    // A kernel with a causal mask of its own fits only where nothing came before.
+    if matches!(sight, Sight::Past(0)) && q.size()[2] > 1 {
+        return causal(q, k, v, scale);
+    }
+    let mask = sight.mask(q)?;
+    Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, false, scale, false)?)
 }
 
 fn composed(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>, scale: f64) -> Result<Tensor> {

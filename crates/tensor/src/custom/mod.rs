@@ -50,7 +50,7 @@ pub trait FusedOp: Send + 'static {
 /// # Errors
 /// Those of the op.
 pub fn apply(op: impl FusedOp, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let fused = !ffi::autocast_enabled()
+    let fused = !autocast_enabled()
         && inputs.iter().all(|x| x.device() == Device::Cpu)
         && matches!(inputs.first().map(|x| x.kind()), Some(Kind::Float | Kind::Double));
     if !fused {
@@ -64,4 +64,6 @@ pub fn apply(op: impl FusedOp, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     ffi::apply(op, inputs)
 }
 
-pub(crate) use ffi::{Moments, Rates, adamw, grad, grad_enabled, parallel, set_autocast};
+pub(crate) use ffi::{
+    Moments, Rates, adamw, autocast_enabled, grad, grad_enabled, parallel, set_autocast,
+};

@@ -2,6 +2,7 @@
 #![allow(clippy::needless_range_loop, reason = "one index runs through several arrays of lanes")]
 
 pub(crate) mod affine;
+pub(crate) mod attention;
 pub(crate) mod gelu;
 pub(crate) mod masked;
 pub(crate) mod mixture;
