@@ -66,18 +66,20 @@ struct Host<'a> {
     strides: [usize; 3],
 }
 
+/// Whether rows of `x` are contiguous; the stride of a dimension of one entry says nothing.
+fn has_lines(x: &Tensor) -> bool {
+    x.stride().last() == Some(&1) || x.size().last() == Some(&1)
+}
+
 /// A tensor whose rows are contiguous, copied only where they are not.
 fn lined(x: &Tensor) -> Result<Tensor> {
-    match x.stride().as_slice() {
-        [.., 1] => Ok(x.shallow_clone()),
-        _ => Ok(x.f_contiguous()?),
-    }
+    if has_lines(x) { Ok(x.shallow_clone()) } else { Ok(x.f_contiguous()?) }
 }
 
 impl<'a> Host<'a> {
     fn new(what: &str, x: &'a Tensor) -> Result<Self> {
         let stride = x.stride();
-        let &[batch, head, token, 1] = stride.as_slice() else {
+        let (true, &[batch, head, token, _]) = (has_lines(x), stride.as_slice()) else {
             return Err(Error::unsupported(format!("{what}: rows that are not contiguous")));
         };
         let strides = [batch, head, token].map(|s| usize::try_from(s).unwrap_or(0));
@@ -106,10 +108,30 @@ fn three(inputs: &[Tensor]) -> Result<[Tensor; 3]> {
     }
 }
 
+/// All heads of all sequences.
+struct Heads<'a> {
+    parts: [Host<'a>; 3],
+    tokens: usize,
+    width: usize,
+    scale: f32,
+}
+
+impl<'a> Heads<'a> {
+    #[inline(always)]
+    fn at(&self, batch: usize, number: usize) -> Head<'a> {
+        let [query, key, value] = [0, 1, 2].map(|part: usize| self.parts[part].rows(batch, number));
+        let (tokens, width, scale) = (self.tokens, self.width, self.scale);
+        Head { query, key, value, tokens, width, scale }
+    }
+}
+
 impl Op {
-    #[allow(clippy::cast_possible_truncation, reason = "a scale, rounded to f32")]
-    fn scale(&self) -> f32 {
-        self.scale as f32
+    fn heads<'a>(&self, [q, k, v]: [&'a Tensor; 3]) -> Result<Heads<'a>> {
+        let [_, _, tokens, width] = sizes(q)?;
+        let parts = [Host::new("queries", q)?, Host::new("keys", k)?, Host::new("values", v)?];
+        #[allow(clippy::cast_possible_truncation, reason = "a scale, rounded to f32")]
+        let scale = self.scale as f32;
+        Ok(Heads { parts, tokens, width, scale })
     }
 }
 
@@ -123,8 +145,7 @@ impl FusedOp for Op {
         let mut out = Tensor::f_empty([size[0], size[2], size[1], size[3]], options)?;
         let mut log_norm = Tensor::f_empty(&size[..3], options)?;
         {
-            let (q, k, v) =
-                (Host::new("queries", &q)?, Host::new("keys", &k)?, Host::new("values", &v)?);
+            let heads = self.heads([&q, &k, &v])?;
             let outs = Shared::new(slice_mut::<f32>("attention", &mut out)?);
             let norms = Shared::new(slice_mut::<f32>("log_norm", &mut log_norm)?);
             parallel(b * h, grain(t, w), &|begin, end| {
@@ -134,14 +155,7 @@ impl FusedOp for Op {
                         || {
                             for item in begin..end {
                                 let (batch, number) = (item / h, item % h);
-                                let head = Head {
-                                    query: q.rows(batch, number),
-                                    key: k.rows(batch, number),
-                                    value: v.rows(batch, number),
-                                    tokens: t,
-                                    width: w,
-                                    scale: self.scale(),
-                                };
+                                let head = heads.at(batch, number);
                                 #[allow(unsafe_code, reason = "disjoint ranges of the output")]
                                 // SAFETY: LibTorch gives each thread heads of its own.
                                 let norms = unsafe { norms.part(item * t, (item + 1) * t) };
@@ -185,8 +199,7 @@ impl FusedOp for Op {
         // As one product of queries, keys and values wants its gradient.
         let mut all = Tensor::f_empty([size[0], size[2], 3, size[1], size[3]], options)?;
         {
-            let (q, k, v) =
-                (Host::new("queries", &q)?, Host::new("keys", &k)?, Host::new("values", &v)?);
+            let heads = self.heads([&q, &k, &v])?;
             let (out, grad) = (Host::new("attention", &out)?, Host::new("grad", &grad)?);
             let log_norm = slice::<f32>("log_norm", log_norm)?;
             let alls = Shared::new(slice_mut::<f32>("gradients", &mut all)?);
@@ -197,14 +210,7 @@ impl FusedOp for Op {
                         || {
                             for item in begin..end {
                                 let (batch, number) = (item / h, item % h);
-                                let head = Head {
-                                    query: q.rows(batch, number),
-                                    key: k.rows(batch, number),
-                                    value: v.rows(batch, number),
-                                    tokens: t,
-                                    width: w,
-                                    scale: self.scale(),
-                                };
+                                let head = heads.at(batch, number);
                                 let cotangent = Cotangent {
                                     out: out.rows(batch, number),
                                     grad: grad.rows(batch, number),

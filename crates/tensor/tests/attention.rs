@@ -57,6 +57,15 @@ fn other_layouts_give_the_same() {
     let turned = |x: &Tensor| x.transpose(2, 3).contiguous().transpose(2, 3);
     let turned = causal(&turned(&q), &k, &turned(&v), 0.3).unwrap();
     assert_eq!(distance(&whole, &turned), 0.0);
+    // Heads of one number, whose last stride says nothing.
+    let (_, views) = parts(6, [2, 3, 20, 1]);
+    let [q, k, v] = views.map(|x| x.detach());
+    let narrow = causal(&q, &k, &v, 0.3).unwrap();
+    let column = |x: &Tensor| x.contiguous().view([2, 3, 1, 20]).transpose(2, 3);
+    let columns = causal(&column(&q), &column(&k), &column(&v), 0.3).unwrap();
+    assert_eq!(distance(&narrow, &columns), 0.0);
+    let (_, views) = parts(5, [2, 3, 20, 8]);
+    let [q, k, v] = views.map(|x| x.detach());
     // One head for all, by strides of zero; and a cotangent without memory of its own.
     let one = k.narrow(1, 0, 1).set_requires_grad(true);
     let spread = one.expand([2, 3, 20, 8], false);
