@@ -88,6 +88,23 @@ fn logits_are_those_of_the_reference() {
 }
 
 #[test]
+fn a_head_of_its_own_is_read_where_the_config_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = tensors();
+    all.push(("lm_head.weight".into(), Tensor::ones([11, 8], (Kind::Double, Device::Cpu))));
+    let untied = CONFIG.replace("\"n_head\"", "\"tie_word_embeddings\": false, \"n_head\"");
+    write(folder.path(), &all, &untied);
+    let (model, _params) = gpt2(folder.path(), Kind::Double, Device::Cpu).unwrap();
+    let logits = model.logits(&Tensor::from_slice(&[1_i64, 5]).view([1, 2])).unwrap();
+    // All rows of the head are alike, and so are all logits of a token.
+    let spread = logits.amax([2], false) - logits.amin([2], false);
+    assert!(spread.max().double_value(&[]) < 1e-12);
+    write(folder.path(), &tensors(), &untied);
+    let error = gpt2(folder.path(), Kind::Double, Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("head"), "{error}");
+}
+
+#[test]
 fn what_does_not_fit_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let refused = || gpt2(folder.path(), Kind::Float, Device::Cpu).unwrap_err().to_string();

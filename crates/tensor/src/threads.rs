@@ -1,7 +1,15 @@
 //! How many threads LibTorch's operations use.
 
-/// Runs `body` with operations on one thread: for chains of products so small that waking another thread
-/// takes longer than the work it would do.
+/// Multiplications of one product that are worth waking another thread.
+const WORTH_A_THREAD: i64 = 1 << 18;
+
+/// Runs `body`, a chain of products of about so many multiplications each: on one thread where they are so
+/// small that waking another takes longer than the work it would do.
+pub fn by_work<T>(multiplications: i64, body: impl FnOnce() -> T) -> T {
+    if multiplications < WORTH_A_THREAD { one(body) } else { body() }
+}
+
+/// Runs `body` with operations on one thread.
 pub fn one<T>(body: impl FnOnce() -> T) -> T {
     /// Gives the threads back, also after a panic.
     struct Restore(i32);

@@ -3,7 +3,7 @@
 use super::check_vocabulary;
 use crate::{Cache, Decoder, Encoder, Init, Memory, Scope, TransformerConfig};
 use maxlik_model::{LanguageModel, Session, check_tokens};
-use maxlik_tensor::{Error, Result};
+use maxlik_tensor::{Error, Result, threads};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -199,9 +199,11 @@ impl Session for Writing<'_> {
     fn extend(&mut self, tokens: &Tensor) -> Result<Tensor> {
         check_tokens(tokens, Some(self.writer.decoder.length() - self.cache.len()))?;
         check_rows(tokens, self.rows)?;
-        let h = self.writer.embed(tokens)?;
-        let h = self.writer.decoder.extend(&h, &mut self.cache, &self.memory)?;
-        self.writer.project(&h)
+        threads::by_work(tokens.numel() as i64 * self.writer.decoder.width().pow(2), || {
+            let h = self.writer.embed(tokens)?;
+            let h = self.writer.decoder.extend(&h, &mut self.cache, &self.memory)?;
+            self.writer.project(&h)
+        })
     }
 
     fn select(&mut self, rows: &Tensor) -> Result<()> {

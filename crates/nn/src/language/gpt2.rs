@@ -22,6 +22,7 @@ struct Gpt2Config {
     layer_norm_epsilon: f64,
     scale_attn_weights: bool,
     scale_attn_by_inverse_layer_idx: bool,
+    tie_word_embeddings: bool,
 }
 
 impl Default for Gpt2Config {
@@ -37,6 +38,7 @@ impl Default for Gpt2Config {
             layer_norm_epsilon: 1e-5,
             scale_attn_weights: true,
             scale_attn_by_inverse_layer_idx: false,
+            tie_word_embeddings: true,
         }
     }
 }
@@ -83,7 +85,7 @@ impl Gpt2Config {
                 ..TransformerConfig::default()
             },
             length: self.n_positions,
-            tied: true,
+            tied: self.tie_word_embeddings,
         })
     }
 }
@@ -95,8 +97,7 @@ fn name(theirs: &str) -> Option<(String, bool)> {
     match theirs {
         "wte.weight" => return Some(("embedding".to_owned(), false)),
         "wpe.weight" => return Some(("transformer.positions".to_owned(), false)),
-        // The head is the embedding; some files hold it twice.
-        "lm_head.weight" => return None,
+        "lm_head.weight" => return Some(("head".to_owned(), false)),
         _ => {}
     }
     if let Some(part) = theirs.strip_prefix("ln_f.") {
@@ -119,7 +120,8 @@ fn name(theirs: &str) -> Option<(String, bool)> {
 }
 
 /// GPT-2 (Radford et al. 2019) with the weights of a folder in Hugging Face's format: `config.json` and
-/// `model.safetensors`. Its tokens are those of the folder's `tokenizer.json`.
+/// `model.safetensors`. Its tokens are the ids of the folder's `tokenizer.json`; `text::Bpe` of maxlik-data
+/// counts them from one.
 ///
 /// # Errors
 /// [`Error::Config`] naming the file, the entry or the tensor that is missing or does not fit.
@@ -136,7 +138,9 @@ pub fn gpt2(
         .map_err(|e| Error::config(path.display().to_string(), e.to_string()))?;
     let mut values = BTreeMap::new();
     for (theirs, tensor) in found {
-        if let Some((ours, turned)) = name(&theirs) {
+        // Where the head is the embedding, some files hold it twice.
+        let kept = name(&theirs).filter(|(ours, _)| ours != "head" || !config.tie_word_embeddings);
+        if let Some((ours, turned)) = kept {
             let tensor = if turned { tensor.f_transpose(0, 1)? } else { tensor };
             values.insert(ours, tensor);
         }

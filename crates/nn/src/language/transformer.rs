@@ -88,9 +88,6 @@ impl LanguageModel for TransformerLanguageModel {
     }
 }
 
-/// Multiplications of a product that are worth waking another thread.
-const WORTH_A_THREAD: i64 = 1 << 18;
-
 /// Keys and values of all tokens so far.
 #[derive(Debug)]
 struct Cached<'a> {
@@ -101,13 +98,10 @@ struct Cached<'a> {
 impl Session for Cached<'_> {
     fn extend(&mut self, tokens: &Tensor) -> Result<Tensor> {
         check_tokens(tokens, Some(self.model.trunk.length() - self.cache.len()))?;
-        let width = self.model.trunk.width();
-        let mut extend = || {
+        threads::by_work(tokens.numel() as i64 * self.model.trunk.width().pow(2), || {
             let h = self.model.trunk.extend(&self.model.embed(tokens)?, &mut self.cache)?;
             self.model.project(&h)
-        };
-        let rows = tokens.size().iter().product::<i64>();
-        if rows * width * width < WORTH_A_THREAD { threads::one(extend) } else { extend() }
+        })
     }
 
     fn select(&mut self, rows: &Tensor) -> Result<()> {

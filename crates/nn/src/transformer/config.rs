@@ -37,7 +37,7 @@ pub enum FeedForward {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttentionKernel {
-    /// LibTorch's fused kernel: fastest, but without second derivatives.
+    /// A fused kernel, LibTorch's or ours: fastest. Of LibTorch's there are no second derivatives.
     #[default]
     Fused,
     /// Composed of plain operations: for objectives that need second derivatives.

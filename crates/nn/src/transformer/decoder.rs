@@ -38,6 +38,12 @@ impl Decoder {
         self.stack.length()
     }
 
+    /// Width of hidden states.
+    #[must_use]
+    pub fn width(&self) -> i64 {
+        self.stack.width()
+    }
+
     /// An empty cache for [`Decoder::extend`].
     #[must_use]
     pub fn cache(&self) -> Cache {
