@@ -25,7 +25,8 @@ impl Batch {
 
     /// `parts` batches of almost equally many samples, each with its share of the whole: losses that are
     /// means over samples (or over tokens, by their weights) add up to the whole batch's when they are
-    /// multiplied by the shares. Empty parts are left out.
+    /// multiplied by the shares. Parts without weight are left out; where no part has any, shares are not a
+    /// number, as the loss of the whole batch is none.
     ///
     /// # Errors
     /// LibTorch's.
@@ -55,7 +56,7 @@ impl Batch {
         }
         let whole: f64 = sizes.iter().sum();
         let shares = sizes.into_iter().map(|size| size / whole);
-        Ok(found.into_iter().zip(shares).filter(|(_, share)| *share > 0.0).collect())
+        Ok(found.into_iter().zip(shares).filter(|(_, share)| *share != 0.0).collect())
     }
 }
 

@@ -81,6 +81,12 @@ impl CnfConfig {
         matching: Option<FlowMatching>,
     ) -> Result<Trained> {
         self.check()?;
+        let plain = self.kinetic == 0.0 && self.jacobian == 0.0 && self.steer == 0.0;
+        if matching.is_some() && !(plain && self.trace == Trace::Exact) {
+            let why = "flow matching solves no equation in training: expected no trace, kinetic, \
+                       jacobian or steer";
+            return Err(Error::config("objective.kind", why));
+        }
         let config = MlpFieldConfig { hidden: self.hidden.clone(), activation: self.activation };
         let field = MlpField::new(scope, d, 0, &config)?;
         let make = |field: MlpField| -> Result<Cnf> {

@@ -188,6 +188,7 @@ fn densities_train_by_other_objectives() {
             "objective={ kind = \"flow_matching\", form = { variant = \"rectified\" } }",
             "cnf",
         ),
+        ("otcfm-toy", "model.steer=0.1", "flow matching"),
         ("char-lm", "objective={ kind = \"contrastive_likelihood\" }", "of densities"),
         ("toy", "precision=\"bf16\"", "bf16"),
     ] {

@@ -27,7 +27,8 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
     let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let label = if unit.is_empty() { quantity.to_owned() } else { format!("{quantity} ({unit})") };
     let mut loss = LineChart::new("Training and validation", "step", &label);
-    let training = points(&key("train", quantity));
+    let own = key("train", quantity);
+    let training = points(&own);
     if !training.is_empty() {
         loss = loss.series(series("training", training, Stroke::Thin));
     }
@@ -44,6 +45,12 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
     };
     let rate = small("Learning rate", "learning rate", "lr", Stroke::Line);
     let norm = small("Norm of all gradients, before clipping", "norm", "grad_norm", Stroke::Thin);
+    // A loss that is not what is validated has an axis of its own.
+    let mut names = records.iter().flat_map(|record| record.values.keys());
+    let other = names.find(|name| name.starts_with("train_") && **name != own).map(|name| {
+        let title = name.trim_start_matches("train_").replace('_', " ");
+        small("Training loss", &title, name, Stroke::Thin)
+    });
     let figure = |file: &str, caption: &str, chart: &LineChart| -> Result<Figure> {
         let svg = chart.svg();
         run.write(&format!("plots/{file}.svg"), svg.as_bytes())?;
@@ -51,12 +58,13 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
     };
     let caption =
         "Training: mean over the steps since the point before. Validation: on held-out data.";
-    Ok(Section::new("Training").with(Block::Figures(vec![figure("loss", caption, &loss)?])).with(
-        Block::Figures(vec![
-            figure("learning-rate", "", &rate)?,
-            figure("gradient-norm", "", &norm)?,
-        ]),
-    ))
+    let mut beside = vec![figure("learning-rate", "", &rate)?, figure("gradient-norm", "", &norm)?];
+    if let Some(other) = &other {
+        beside.insert(0, figure("training-loss", "", other)?);
+    }
+    Ok(Section::new("Training")
+        .with(Block::Figures(vec![figure("loss", caption, &loss)?]))
+        .with(Block::Figures(beside)))
 }
 
 /// The resolved configuration.

@@ -94,7 +94,7 @@ fn accumulated<M: ?Sized>(
             let _sum = total.f_add_(gradient)?;
         }
     }
-    sum.ok_or_else(|| Error::config("weights of the batch", "expected a sum above zero, got 0"))
+    sum.ok_or_else(|| Error::config("batch", "expected at least one sample, got none"))
 }
 
 impl Gradients {
