@@ -26,9 +26,10 @@ pub fn curves(run: &Run, quantity: &str, unit: &str, levels: &[(&str, f64)]) -> 
     let validation = points(&key("validation", quantity));
     let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let label = if unit.is_empty() { quantity.to_owned() } else { format!("{quantity} ({unit})") };
-    let mut loss = LineChart::new("Training and validation", "step", &label);
     let own = key("train", quantity);
     let training = points(&own);
+    let title = if training.is_empty() { "Validation" } else { "Training and validation" };
+    let mut loss = LineChart::new(title, "step", &label);
     if !training.is_empty() {
         loss = loss.series(series("training", training, Stroke::Thin));
     }
