@@ -36,7 +36,8 @@ pub trait Score: Debug + Send {
 /// A mapped batch with the score of the pushed-forward density.
 #[derive(Debug)]
 pub struct Propagated {
-    /// Value and log-determinant, with their graphs.
+    /// The value with its graph, and the log-determinant, which may lack one: path gradients do not
+    /// ask for it.
     pub mapped: Mapped,
     /// `∇_y ln p_Y(y)` at the mapped points, without a graph.
     pub score: Tensor,
@@ -75,6 +76,25 @@ pub trait PathDensity: Density + PropagateScore {
 
     /// The map, from data to latent; it sees the context where it takes one.
     fn transform(&self) -> &dyn Bijection;
+
+    /// The data `g(z)` of latents, with their graph. A density that finds points at less cost than
+    /// points with log-determinants has a method of its own.
+    ///
+    /// # Errors
+    /// As [`Bijection::unmap`].
+    fn to_data(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        let transform = self.transform();
+        Ok(transform.unmap(z, transform.context_shape().and(context))?.value)
+    }
+
+    /// The latents `f(x)` of data, as [`PathDensity::to_data`].
+    ///
+    /// # Errors
+    /// As [`Bijection::map`].
+    fn to_latent(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        let transform = self.transform();
+        Ok(transform.map(x, transform.context_shape().and(context))?.value)
+    }
 }
 
 /// A map of data to reconstructions of the same shape, such as an auto-encoder.

@@ -3,6 +3,7 @@
 
 mod common;
 mod conditional;
+mod continuous;
 mod coupling;
 mod decoding;
 mod diffusion;
@@ -10,6 +11,7 @@ mod energy_training;
 mod fields;
 mod free_form;
 mod golden;
+mod golden_path;
 mod kl;
 mod likelihood;
 mod matching;

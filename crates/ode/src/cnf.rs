@@ -1,17 +1,25 @@
 //! Continuous normalizing flows.
 
-use crate::flow_state::{Extras, FlowField, SharedDrift, Unpacked};
-use crate::mlp::{Plan, solve_fused};
+use crate::flow_map::FlowMap;
+use crate::flow_state::{Extras, SharedDrift};
 use crate::solution::Counts;
 use crate::trace::{Autograd, Drift, Trace};
-use crate::{Gradient, SharedField, Solution, Solver};
-use maxlik_model::{Density, Sampled, VectorField};
+use crate::{Gradient, Solver};
+use maxlik_model::{
+    Bijection, Density, PathDensity, PropagateScore, Propagated, Sampled, VectorField,
+};
 use maxlik_tensor::{Error, Result, check};
 use tch::{Device, Kind, Tensor};
 
 /// The density of the endpoint of `dx/dt = v(t, x)` from a base density:
 /// `ln p(x) = ln p₀(x₀) − ∫ tr ∂v/∂x dt` along the solution (Chen, Rubanova, Bettencourt and
 /// Duvenaud 2018, arXiv:1806.07366, theorem 1).
+///
+/// It carries scores along ([`PropagateScore`]): the score `δ = ∇ₓ ln p_t` of the densities on the way
+/// obeys `dδ/dt = −(∂v/∂x)ᵀ δ − ∇ₓ tr ∂v/∂x`, in both directions, and is solved together with the
+/// point and its log-density. So path gradients take one solve, in which only the velocity is
+/// recorded. The score is that of the exact solution, so that it is the gradient of [`Cnf`]'s own
+/// log-density as nearly as the solver is exact.
 ///
 /// ```
 /// use maxlik_model::{Density, VectorField};
@@ -41,15 +49,10 @@ use tch::{Device, Kind, Tensor};
 /// ```
 #[derive(Debug)]
 pub struct Cnf {
-    drift: SharedDrift,
+    map: FlowMap,
     base: Box<dyn Density>,
-    solver: Solver,
-    context: Option<Vec<i64>>,
-    times: (f64, f64),
-    trace: Trace,
     extras: Extras,
     steer: f64,
-    gradient: Option<(Gradient, Vec<Tensor>)>,
 }
 
 /// The random numbers of one evaluation of a [`Cnf`].
@@ -92,30 +95,29 @@ impl Cnf {
         base: impl Density + 'static,
         solver: Solver,
     ) -> Self {
-        Self {
+        let map = FlowMap {
             drift: SharedDrift::new(drift),
-            base: Box::new(base),
             solver,
+            event: base.event_shape().to_vec(),
             context: None,
             times: (0.0, 1.0),
             trace: Trace::Exact,
-            extras: Extras::default(),
-            steer: 0.0,
             gradient: None,
-        }
+        };
+        Self { map, base: Box::new(base), extras: Extras::default(), steer: 0.0 }
     }
 
     /// With a context of that event shape, which goes to the field.
     #[must_use]
     pub fn context(mut self, event: &[i64]) -> Self {
-        self.context = Some(event.to_vec());
+        self.map.context = Some(event.to_vec());
         self
     }
 
     /// With other times of the base and of the data.
     #[must_use]
     pub fn times(mut self, base: f64, data: f64) -> Self {
-        self.times = (base, data);
+        self.map.times = (base, data);
         self
     }
 
@@ -125,7 +127,7 @@ impl Cnf {
     /// [`Error::Config`] for no probes.
     pub fn trace(mut self, trace: Trace) -> Result<Self> {
         trace.check()?;
-        self.trace = trace;
+        self.map.trace = trace;
         Ok(self)
     }
 
@@ -144,7 +146,7 @@ impl Cnf {
     /// # Errors
     /// [`Error::Config`] where the time could reach that of the data.
     pub fn steer(mut self, width: f64) -> Result<Self> {
-        let span = (self.times.1 - self.times.0).abs();
+        let span = (self.map.times.1 - self.map.times.0).abs();
         if !(width >= 0.0 && width < span) {
             let why = format!("expected 0 ≤ width < {span}, got {width}");
             return Err(Error::config("steer", why));
@@ -158,7 +160,7 @@ impl Cnf {
     #[must_use]
     pub fn gradient(mut self, gradient: Gradient, parameters: &[Tensor]) -> Self {
         let parameters = parameters.iter().map(Tensor::shallow_clone).collect();
-        self.gradient = Some((gradient, parameters));
+        self.map.gradient = Some((gradient, parameters));
         self
     }
 
@@ -168,16 +170,16 @@ impl Cnf {
     /// Those of the field, which Hutch++ looks at.
     pub fn draws(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Draws> {
         let rows = x.size()[0];
-        let t = Tensor::f_full([rows], self.times.1, (x.kind(), x.device()))?;
-        let probe = self.drift.with(|drift| self.trace.draw(drift, &t, x, context))?;
+        let probe = self.map.probe(self.map.times.1, x, context)?;
         let base_time = if self.steer == 0.0 {
             None
         } else {
-            let own = self.solver.control().is_per_sample();
+            let own = self.map.solver.control().is_per_sample();
             let count = if own { rows } else { 1 };
             let uniform = Tensor::f_rand([count], (Kind::Double, x.device()))?;
-            let time =
-                uniform.f_mul_scalar(2.0 * self.steer)?.f_add_scalar(self.times.0 - self.steer)?;
+            let time = uniform
+                .f_mul_scalar(2.0 * self.steer)?
+                .f_add_scalar(self.map.times.0 - self.steer)?;
             Some(time.f_expand([rows], false)?.f_contiguous()?)
         };
         Ok(Draws { probe, base_time })
@@ -197,11 +199,11 @@ impl Cnf {
         check::floating("x", x)?;
         check::batch_of("x", x, self.event_shape())?;
         check::context(x, context, self.context_shape())?;
-        let field = self.field(context, draws.probe.as_ref(), self.extras);
-        let data = Tensor::f_from_slice(&[self.times.1])?;
+        let field = self.map.field(context, draws.probe.as_ref(), self.extras);
+        let data = Tensor::f_from_slice(&[self.map.times.1])?;
         let times = match &draws.base_time {
-            None => Tensor::f_from_slice(&[self.times.1, self.times.0])?,
-            Some(base) if self.solver.control().is_per_sample() => {
+            None => Tensor::f_from_slice(&[self.map.times.1, self.map.times.0])?,
+            Some(base) if self.map.solver.control().is_per_sample() => {
                 let base = base.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
                 Tensor::f_stack(&[data.f_expand([base.size()[0]], false)?, base], 1)?
             }
@@ -212,17 +214,21 @@ impl Cnf {
         };
         let probe = draws.probe.as_ref();
         let shared = draws.base_time.is_none();
-        let fused = if shared { self.fused(x, context, probe, self.extras)? } else { None };
+        let fused = if shared {
+            self.map.fused(x, context, probe, self.extras, self.map.to_base())?
+        } else {
+            None
+        };
         let (end, counts) = match fused {
             Some(found) => found,
             None => {
-                let solution = self.solve(&field, &field.pack(x)?, &times)?;
+                let solution = self.map.solve(&field, &field.pack(x)?, &times)?;
                 (field.unpack(&solution.final_states())?, solution.counts)
             }
         };
         let log_prob = self.base_log_prob(&end.x, context)?.f_add(&end.divergence)?;
         // The integrals run from the data to the base.
-        let sign = (self.times.0 - self.times.1).signum();
+        let sign = (self.map.times.0 - self.map.times.1).signum();
         let forward = |x: Tensor| x.f_mul_scalar(sign);
         Ok(Evaluated {
             log_prob,
@@ -233,68 +239,12 @@ impl Cnf {
         })
     }
 
-    /// The solve from the data to the base by the kernels for networks with two hidden layers, where
-    /// they can do it.
-    fn fused(
-        &self,
-        x: &Tensor,
-        context: Option<&Tensor>,
-        probe: Option<&Tensor>,
-        extras: Extras,
-    ) -> Result<Option<(Unpacked, Vec<Counts>)>> {
-        let (Some(tableau), control) = (self.solver.stepper().tableau(), self.solver.control())
-        else {
-            return Ok(None);
-        };
-        let one = probe.is_none_or(|probe| probe.size()[0] == 1);
-        let plain = extras == Extras::default() && self.gradient.is_none() && one;
-        let cpu = x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double);
-        if !plain || !cpu || x.dim() != 2 || !Plan::fits(tableau, control) {
-            return Ok(None);
-        }
-        let Some(network) = self.drift.with(|drift| drift.two_layer(context))? else {
-            return Ok(None);
-        };
-        network.check(x)?;
-        let plan = Plan {
-            tableau: *tableau,
-            control: control.clone(),
-            times: (self.times.1, self.times.0),
-            kind: x.kind(),
-        };
-        let probe = probe.map(|probe| probe.f_select(0, 0)).transpose()?;
-        let (end, divergence, solution) =
-            solve_fused(&network, probe.as_ref(), x, plan, &self.solver)?;
-        solution.ensure_success()?;
-        let end = Unpacked { x: end, divergence, kinetic: None, frobenius: None };
-        Ok(Some((end, solution.counts)))
-    }
-
     fn base_log_prob(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         self.base.log_prob(z, context.filter(|_| self.base.context_shape().is_some()))
     }
 
-    fn field(&self, context: Option<&Tensor>, probe: Option<&Tensor>, extras: Extras) -> FlowField {
-        FlowField {
-            drift: self.drift.clone(),
-            event: self.base.event_shape().to_vec(),
-            context: context.map(Tensor::shallow_clone),
-            probe: probe.map(Tensor::shallow_clone),
-            extras,
-            traced: true,
-        }
-    }
-
-    fn solve(&self, field: &FlowField, start: &Tensor, times: &Tensor) -> Result<Solution> {
-        let solution = match &self.gradient {
-            None => self.solver.solve(field, start, times)?,
-            Some((gradient, parameters)) => {
-                let shared = SharedField::new(field.share());
-                self.solver.solve_with(&shared, parameters, start, times, gradient)?
-            }
-        };
-        solution.ensure_success()?;
-        Ok(solution)
+    fn for_map<'c>(&self, context: Option<&'c Tensor>) -> Option<&'c Tensor> {
+        self.map.context.as_ref().and(context)
     }
 }
 
@@ -304,7 +254,7 @@ impl Density for Cnf {
     }
 
     fn context_shape(&self) -> Option<&[i64]> {
-        self.context.as_deref()
+        self.map.context.as_deref()
     }
 
     fn log_density(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
@@ -315,10 +265,7 @@ impl Density for Cnf {
     fn draw(&self, count: i64, context: Option<&Tensor>) -> Result<Tensor> {
         let for_base = context.filter(|_| self.base.context_shape().is_some());
         let z = self.base.draw(count, for_base)?;
-        let field = FlowField { traced: false, ..self.field(context, None, Extras::default()) };
-        let times = Tensor::f_from_slice(&[self.times.0, self.times.1])?;
-        let end = self.solve(&field, &field.pack(&z)?, &times)?;
-        Ok(field.unpack(&end.final_states())?.x)
+        self.map.point(&z, context, self.map.to_data())
     }
 
     fn rsample_and_log_prob(&self, count: i64, context: Option<&Tensor>) -> Result<Sampled> {
@@ -327,13 +274,45 @@ impl Density for Cnf {
         }
         let for_base = context.filter(|_| self.base.context_shape().is_some());
         let start = self.base.rsample_and_log_prob(count, for_base)?;
-        let z = &start.value;
-        let t = Tensor::f_full([count], self.times.0, (z.kind(), z.device()))?;
-        let probe = self.drift.with(|drift| self.trace.draw(drift, &t, z, context))?;
-        let field = self.field(context, probe.as_ref(), Extras::default());
-        let times = Tensor::f_from_slice(&[self.times.0, self.times.1])?;
-        let solution = self.solve(&field, &field.pack(z)?, &times)?;
-        let end = field.unpack(&solution.final_states())?;
-        Ok(Sampled { log_prob: start.log_prob.f_sub(&end.divergence)?, value: end.x })
+        let mapped = self.map.unmap(&start.value, context)?;
+        Ok(Sampled { log_prob: start.log_prob.f_sub(&mapped.log_det)?, value: mapped.value })
+    }
+}
+
+impl PropagateScore for Cnf {
+    fn map_score(
+        &self,
+        x: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.map.map_score(x, score, self.for_map(context))
+    }
+
+    fn unmap_score(
+        &self,
+        z: &Tensor,
+        score: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Propagated> {
+        self.map.unmap_score(z, score, self.for_map(context))
+    }
+}
+
+impl PathDensity for Cnf {
+    fn base(&self) -> &dyn Density {
+        self.base.as_ref()
+    }
+
+    fn transform(&self) -> &dyn Bijection {
+        &self.map
+    }
+
+    fn to_data(&self, z: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.map.point(z, self.for_map(context), self.map.to_data())
+    }
+
+    fn to_latent(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        self.map.point(x, self.for_map(context), self.map.to_base())
     }
 }

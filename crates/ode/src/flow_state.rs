@@ -58,11 +58,11 @@ pub(crate) struct Unpacked {
 }
 
 impl FlowField {
-    fn numbers(&self) -> i64 {
+    pub(crate) fn numbers(&self) -> i64 {
         self.event.iter().product()
     }
 
-    fn shape(&self) -> Vec<i64> {
+    pub(crate) fn shape(&self) -> Vec<i64> {
         std::iter::once(-1).chain(self.event.iter().copied()).collect()
     }
 

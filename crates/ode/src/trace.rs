@@ -75,6 +75,17 @@ pub struct Traced {
     pub frobenius: Option<Tensor>,
 }
 
+/// A velocity with what carries a score along its flow.
+#[derive(Debug)]
+pub struct ScoreRate {
+    /// `v(t, x)`, of the shape of `x`; it carries a graph where gradients are recorded.
+    pub velocity: Tensor,
+    /// `tr J`, or its estimate, `[b]`, without a graph.
+    pub divergence: Tensor,
+    /// `−Jᵀ δ − ∇ₓ tr J`, of the shape of `x`, without a graph.
+    pub rate: Tensor,
+}
+
 /// A velocity field with its divergence.
 ///
 /// The provided methods take products with the Jacobian from autograd; fields that know better
@@ -108,6 +119,39 @@ pub trait Drift: VectorField {
         frobenius: bool,
     ) -> Result<Traced> {
         probe_divergence(&|x| self.velocity(t, x, context), x, probe, frobenius)
+    }
+
+    /// The time derivative `dδ/dt = −Jᵀ δ − ∇ₓ tr J` of the score `δ = ∇ₓ ln p_t(x)` along the flow,
+    /// for `score` of the shape of `x`. It is the gradient of `ln p` along `d ln p/dt = −tr J`: for
+    /// the flow `φ` from a time `s`, `∂φᵀ δ(φ(x)) = δ_s(x) − ∇ₓ ∫ tr J(φ(x)) dt`, and the derivative
+    /// of that by time. The divergence is the exact one, or the one that the vectors `probe`
+    /// `[K, b, …]` see.
+    ///
+    /// # Errors
+    /// Those of the field.
+    fn score_rate(
+        &self,
+        t: &Tensor,
+        x: &Tensor,
+        context: Option<&Tensor>,
+        probe: Option<&Tensor>,
+        score: &Tensor,
+    ) -> Result<ScoreRate> {
+        let recording = is_recording()?;
+        autograd::recorded(|| {
+            let x = if recording && x.requires_grad() { x.shallow_clone() } else { leaf(x)? };
+            let traced = match probe {
+                None => self.exact(t, &x, context, false)?,
+                Some(probe) => self.probed(t, &x, context, probe, false)?,
+            };
+            // With δ held fixed, Jᵀ δ + ∇ tr J is one gradient.
+            let along = event_sum(&traced.velocity.f_mul(&score.f_detach()?)?)?;
+            let along = along.f_add(&traced.divergence)?.f_sum(None::<tch::Kind>)?;
+            let graph = if recording { Graph::Keep } else { Graph::Free };
+            let rate = gradient(&along, None, &x, graph)?.f_neg()?.f_detach()?;
+            let velocity = if recording { traced.velocity } else { traced.velocity.f_detach()? };
+            Ok(ScoreRate { velocity, divergence: traced.divergence.f_detach()?, rate })
+        })
     }
 
     /// The field as a network with two hidden layers, where it is one: [`crate::Cnf`] then solves it

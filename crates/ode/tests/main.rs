@@ -17,6 +17,7 @@ mod multistep;
 mod order;
 mod problems;
 mod restore;
+mod score;
 mod sde;
 
 use tch::{Kind, Tensor, kind::DOUBLE_CPU};

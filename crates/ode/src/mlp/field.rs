@@ -2,7 +2,7 @@
 
 use super::TwoLayer;
 use crate::time::column;
-use crate::trace::{Drift, Traced, probe_divergence};
+use crate::trace::{Autograd, Drift, ScoreRate, Traced, probe_divergence};
 use maxlik_model::VectorField;
 use maxlik_nn::{Activation, Init, Scope};
 use maxlik_tensor::{Error, Result};
@@ -125,6 +125,26 @@ impl Drift for MlpField {
                 let basis = crate::trace::basis(x)?;
                 probe_divergence(&|x| self.velocity(t, x, context), x, &basis, frobenius)
             }
+        }
+    }
+
+    fn score_rate(
+        &self,
+        t: &Tensor,
+        x: &Tensor,
+        context: Option<&Tensor>,
+        probe: Option<&Tensor>,
+        score: &Tensor,
+    ) -> Result<ScoreRate> {
+        match self.two_layer(context)? {
+            Some(network) if probe.is_none() => {
+                let c = {
+                    let _no_grad = tch::no_grad_guard();
+                    network.bilinear()?
+                };
+                network.score_rate(t, x, &c, score)
+            }
+            _ => Autograd(self.share()).score_rate(t, x, context, probe, score),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Networks with two hidden layers, whose trace has a closed form.
 
 use crate::time::column;
-use crate::trace::{Traced, event_sum};
+use crate::trace::{ScoreRate, Traced, event_sum};
 use maxlik_tensor::{Error, Result, check};
 use tch::Tensor;
 
@@ -107,7 +107,6 @@ impl TwoLayer {
         c: &Tensor,
         probe: Option<(&Tensor, &Tensor)>,
     ) -> Result<Traced> {
-        let slope = |h: &Tensor| h.f_square()?.f_neg()?.f_add_scalar(1.0);
         let h1 = self.first(t, x)?;
         let h2 = h1.f_linear(&self.w2, Some(&self.b2))?.f_tanh()?;
         let (mut e1, mut e2) = (slope(&h1)?, slope(&h2)?);
@@ -121,4 +120,40 @@ impl TwoLayer {
             frobenius: None,
         })
     }
+    /// `v`, its exact trace, and `−Jᵀ δ − ∇ₓ tr J` for the score `δ` `[b, D]`; `c` is that of
+    /// [`TwoLayer::bilinear`]. With `m = C d₁` the gradient of `vᵀ δ + tr J` is
+    /// `r₂ = d₂ ∘ (W₃ᵀ δ − 2 h₂ ∘ m)` by the input of the second layer,
+    /// `r₁ = d₁ ∘ (W₂ᵀ r₂ − 2 h₁ ∘ Cᵀ d₂)` by that of the first, and `W₁ᵀ r₁` by `x`: four products with
+    /// matrices of the size of `W₂` in all. Only the velocity carries a graph.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn score_rate(
+        &self,
+        t: &Tensor,
+        x: &Tensor,
+        c: &Tensor,
+        score: &Tensor,
+    ) -> Result<ScoreRate> {
+        let h1 = self.first(t, x)?;
+        let h2 = h1.f_linear(&self.w2, Some(&self.b2))?.f_tanh()?;
+        let velocity = h2.f_linear(&self.w3, Some(&self.b3))?;
+        let _no_grad = tch::no_grad_guard();
+        let (d1, d2) = (slope(&h1)?, slope(&h2)?);
+        let middle = d1.f_matmul(&c.f_transpose(0, 1)?)?;
+        let second = score.f_matmul(&self.w3)?.f_sub(&h2.f_mul(&middle)?.f_mul_scalar(2.0)?)?;
+        let second = second.f_mul(&d2)?;
+        let first = h1.f_mul(&d2.f_matmul(c)?)?.f_mul_scalar(2.0)?;
+        let first = second.f_matmul(&self.w2)?.f_sub(&first)?.f_mul(&d1)?;
+        Ok(ScoreRate {
+            velocity,
+            divergence: event_sum(&middle.f_mul(&d2)?)?,
+            rate: first.f_matmul(&self.w1)?.f_neg()?,
+        })
+    }
+}
+
+/// The slope `1 − h²` of `tanh` where its value is `h`.
+fn slope(h: &Tensor) -> Result<Tensor> {
+    Ok(h.f_square()?.f_neg()?.f_add_scalar(1.0)?)
 }

@@ -1,6 +1,6 @@
 //! The forward Kullback–Leibler divergence.
 
-use super::path::{Estimator, for_base, for_transform, scored, surrogate};
+use super::path::{Estimator, for_base, scored, surrogate};
 use crate::density::energy::Force;
 use maxlik_model::{Batch, Energy, Loss, Objective, PathDensity};
 use maxlik_tensor::{Error, Result};
@@ -45,9 +45,9 @@ impl ForwardKl {
             let (log_prob, score) = scored(x, |x| model.log_density(x, context))?;
             let z = {
                 let _no_grad = tch::no_grad_guard();
-                model.transform().map(x, for_transform(model, context))?.value
+                model.to_latent(x, context)?
             };
-            let back = model.transform().unmap(&z, for_transform(model, context))?.value;
+            let back = model.to_data(&z, context)?;
             (log_prob, score.f_add(&force)?, back, z)
         };
         let value = surrogate(&-log_prob.f_mean(None::<Kind>)?, &pull, &point)?;

@@ -75,7 +75,7 @@ impl Drawn {
                 Ok(Self { x: mapped.value, log_prob, energy, force: None })
             }
             Estimator::Path => {
-                let x = transform.unmap(z, for_transform(model, context))?.value;
+                let x = model.to_data(z, context)?;
                 let (log_prob, score) = scored(&x, |x| model.log_density(x, context))?;
                 Self::with_score(target, x, log_prob, &score, context)
             }
