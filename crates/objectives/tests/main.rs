@@ -21,5 +21,6 @@ mod replay;
 mod reward;
 mod schedules;
 mod score;
+mod score_config;
 mod sequence;
 mod sequence_judged;

@@ -64,6 +64,11 @@ pub const RECIPES: &[Entry] = &[
         text: include_str!("../recipes/otcfm-toy.toml"),
     },
     Entry {
+        name: "ebflow-toy",
+        about: "EBFlow: a flow with free matrices on the plane by score matching, no determinant",
+        text: include_str!("../recipes/ebflow-toy.toml"),
+    },
+    Entry {
         name: "ffjord-table",
         about: "a continuous flow on a table, yours or UCI's",
         text: include_str!("../recipes/ffjord-table.toml"),

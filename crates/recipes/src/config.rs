@@ -3,6 +3,7 @@
 use crate::continuous::CnfConfig;
 use maxlik_flows::{FlowConfig, NetworkConfig, SplineConfig};
 use maxlik_nn::TransformerLanguageModelConfig;
+use maxlik_objectives::score::ScoreMatchingConfig;
 use maxlik_objectives::transport::FlowMatchingConfig;
 use maxlik_tensor::{Error, Result};
 use maxlik_train::OptimConfig;
@@ -235,7 +236,7 @@ impl ModelConfig {
 }
 
 /// An objective.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ObjectiveConfig {
     /// Maximum likelihood; discrete data are dequantized.
@@ -251,6 +252,13 @@ pub enum ObjectiveConfig {
     },
     /// Likelihood by samples of the model in place of determinants that do not depend on the data.
     ContrastiveLikelihood {},
+    /// Score matching, which asks for the density up to a constant: determinants of linear layers are not
+    /// computed (EBFlow). Data are matched where the preprocessing leaves them: standardised, or of
+    /// images the logit.
+    ScoreMatching {
+        /// How.
+        form: ScoreMatchingConfig,
+    },
     /// Of a continuous flow: its field is matched to the velocities of paths from noise to data.
     FlowMatching {
         /// The paths, and the pairs of their ends.

@@ -67,6 +67,14 @@ impl CnfConfig {
         Ok(())
     }
 
+    /// Whether nothing is asked for that only likelihood training has: regularisers, a random end, an
+    /// estimated trace.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let penalties = [self.kinetic, self.jacobian, self.steer];
+        penalties.iter().all(|p| *p == 0.0) && self.trace == Trace::Exact
+    }
+
     /// The flow on events of `d` numbers after `before`, and what trains it: flow matching where it is
     /// given, else likelihood. `again` are the same layers once more, for the objective.
     ///
@@ -81,8 +89,7 @@ impl CnfConfig {
         matching: Option<FlowMatching>,
     ) -> Result<Trained> {
         self.check()?;
-        let plain = self.kinetic == 0.0 && self.jacobian == 0.0 && self.steer == 0.0;
-        if matching.is_some() && !(plain && self.trace == Trace::Exact) {
+        if matching.is_some() && !self.is_plain() {
             let why = "flow matching solves no equation in training: expected no trace, kinetic, \
                        jacobian or steer";
             return Err(Error::config("objective.kind", why));

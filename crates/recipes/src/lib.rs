@@ -24,5 +24,6 @@ pub mod pictures;
 pub mod plane;
 pub mod problem;
 pub mod samples;
+pub mod score;
 pub mod systems;
 pub mod text;

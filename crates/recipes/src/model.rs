@@ -2,6 +2,7 @@
 
 use crate::config::{ModelConfig, ObjectiveConfig, Precision, Recipe};
 use crate::problem::Problem;
+use crate::score::MatchingBehind;
 use anyhow::{Context, Result, bail};
 use maxlik_flows::{Logit, Standardize};
 use maxlik_model::{Bijection, Density, Objective};
@@ -10,6 +11,7 @@ use maxlik_objectives::density::{
     ContrastiveLikelihood, Dequantized, MaximumLikelihood, ParameterNorm, Penalized, Penalty,
     ScoreNorm,
 };
+use maxlik_objectives::score::ScoreMatchingConfig;
 use tch::{Device, Kind, Tensor};
 
 /// A density with its parameters.
@@ -41,15 +43,15 @@ impl Model {
         let root = params.root();
         let dims = problem.dims();
         let before = preprocessing(&root, problem)?;
+        // Objectives have layers of their own, and they constants that nobody saves.
+        let again = || preprocessing(&Params::new(recipe.seed, kind, device).root(), problem);
         let matching = match &recipe.objective {
             ObjectiveConfig::FlowMatching { form } => Some(form.build().context("objective.form")?),
             _ => None,
         };
         let (density, own) = match &recipe.model {
             ModelConfig::Cnf(config) => {
-                // The objective has layers of its own, and they parameters that nobody saves.
-                let apart = Params::new(recipe.seed, kind, device);
-                let again = preprocessing(&apart.root(), problem)?;
+                let again = again()?;
                 let built = config.build(&root.sub("flow"), dims, before, again, matching);
                 let (density, objective) = built.context("model")?;
                 (density, Some(objective))
@@ -66,9 +68,26 @@ impl Model {
             }
         };
         let likelihood = own.unwrap_or_else(|| Box::new(MaximumLikelihood));
-        let mut objective = objective(&recipe.objective, likelihood, &params)?;
+        let mut objective = match &recipe.objective {
+            ObjectiveConfig::ScoreMatching { form } => {
+                if matches!(&recipe.model, ModelConfig::Cnf(config) if !config.is_plain()) {
+                    bail!(
+                        "objective.kind: score_matching solves with the exact trace; expected no trace, \
+                         kinetic, jacobian or steer"
+                    );
+                }
+                score_matching(form, again()?)?
+            }
+            other => objective(other, likelihood, &params)?,
+        };
         if let Some(levels) = problem.levels {
-            objective = Box::new(Dequantized::new(objective, levels)?);
+            let dequantized = Dequantized::new(objective, levels)?;
+            objective = Box::new(match &recipe.objective {
+                ObjectiveConfig::ScoreMatching { .. } | ObjectiveConfig::FlowMatching { .. } => {
+                    dequantized.without_constant()
+                }
+                _ => dequantized,
+            });
         }
         Ok(Self { density, params, objective })
     }
@@ -84,6 +103,20 @@ impl Model {
     pub fn device(&self) -> Device {
         self.params.root().device()
     }
+}
+
+fn score_matching(
+    form: &ScoreMatchingConfig,
+    before: Option<Box<dyn Bijection>>,
+) -> Result<Box<dyn Objective<dyn Density>>> {
+    if matches!(form, ScoreMatchingConfig::NoiseLevels { .. }) {
+        bail!(
+            "objective.form.variant: noise_levels trains a density that is told the level; expected \
+             denoising"
+        );
+    }
+    let matching = form.build().context("objective.form")?;
+    Ok(Box::new(MatchingBehind::new(before, matching)))
 }
 
 /// What trains a density, given its likelihood (or the matching of its field).

@@ -146,7 +146,23 @@ fn tables_are_in_their_own_units() {
 #[test]
 fn densities_train_by_other_objectives() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let cases: [(&str, &str, &[&str]); 6] = [
+        (
+            "realnvp-table",
+            "train_score_matching",
+            &[
+                "objective={ kind = \"score_matching\", form = { variant = \"explicit\" } }",
+                "data.path=t.csv",
+            ],
+        ),
+        (
+            "digits",
+            "train_score_matching",
+            &[
+                "objective={ kind = \"score_matching\", form = { variant = \"finite_difference\", radius = 0.1 } }",
+                "model.layers=1",
+            ],
+        ),
         ("otcfm-toy", "train_flow_matching", &["model.hidden=[8]", "model.tolerance=1e-2"]),
         (
             "toy",
@@ -171,7 +187,7 @@ fn densities_train_by_other_objectives() {
         let out = i.to_string();
         let mut arguments = vec!["train", recipe, "--out", &out];
         let small = ["optim.steps=3", "optim.batch=16", "optim.accumulate=2"];
-        let rows: &[&str] = if *recipe == "ffjord-table" { &[] } else { &["data.rows=300"] };
+        let rows: &[&str] = if recipe.ends_with("toy") { &["data.rows=300"] } else { &[] };
         for set in small.iter().chain(rows).chain(*sets) {
             arguments.extend(["--set", set]);
         }
@@ -189,6 +205,13 @@ fn densities_train_by_other_objectives() {
             "cnf",
         ),
         ("otcfm-toy", "model.steer=0.1", "flow matching"),
+        ("ebflow-toy", "objective.form={ variant = \"denoising\", sigma = 0.0 }", "sigma"),
+        (
+            "ebflow-toy",
+            "objective.form={ variant = \"noise_levels\", levels = [0.1] }",
+            "noise_levels",
+        ),
+        ("ebflow-toy", "objective.form={ variant = \"slicd\" }", "slicd"),
         ("char-lm", "objective={ kind = \"contrastive_likelihood\" }", "of densities"),
         ("toy", "precision=\"bf16\"", "bf16"),
     ] {

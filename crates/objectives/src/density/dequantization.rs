@@ -15,6 +15,7 @@ use tch::Tensor;
 pub struct Dequantized<O> {
     inner: O,
     levels: u32,
+    bound: bool,
 }
 
 impl<O> Dequantized<O> {
@@ -26,7 +27,14 @@ impl<O> Dequantized<O> {
         if levels < 2 {
             return Err(Error::config("levels", format!("expected at least 2, got {levels}")));
         }
-        Ok(Self { inner, levels })
+        Ok(Self { inner, levels, bound: true })
+    }
+
+    /// The same for an objective that is no likelihood, such as score or flow matching: its own value,
+    /// without the constant.
+    #[must_use]
+    pub fn without_constant(self) -> Self {
+        Self { bound: false, ..self }
     }
 
     /// `(v + u)/levels` for integers `v` and noise `u` of one shape.
@@ -60,7 +68,8 @@ impl<O> Dequantized<O> {
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
         };
         let loss = self.inner.loss(model, &inner)?;
-        Ok(Loss { value: loss.value + self.constant(&batch.data), metrics: loss.metrics })
+        let constant = if self.bound { self.constant(&batch.data) } else { 0.0 };
+        Ok(Loss { value: loss.value + constant, metrics: loss.metrics })
     }
 }
 

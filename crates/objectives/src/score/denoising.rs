@@ -1,6 +1,6 @@
 //! Denoising score matching.
 
-use super::sum_events;
+use super::{PointFn, sum_events};
 use maxlik_model::{Batch, Loss, Objective, Score};
 use maxlik_tensor::{Error, Result};
 use tch::{Kind, Tensor};
@@ -51,27 +51,42 @@ impl DenoisingScoreMatching {
         noise: &Tensor,
         sigma: &Tensor,
     ) -> Result<Tensor> {
+        self.each_of(&|x, context| model.score(x, context), x, context, [noise, sigma])
+    }
+
+    pub(super) fn each_of(
+        &self,
+        score: &PointFn<'_>,
+        x: &Tensor,
+        context: Option<&Tensor>,
+        [noise, sigma]: [&Tensor; 2],
+    ) -> Result<Tensor> {
         let mut shape = vec![1; x.dim()];
         shape[0] = x.size()[0];
         let spread = sigma.f_reshape(shape.as_slice())?;
         let noisy = x + noise * &spread;
         let several = self.levels.len() > 1;
         let told = sigma.f_reshape([-1, 1])?;
-        let score = model.score(&noisy, if several { Some(&told) } else { context })?;
+        let score = score(&noisy, if several { Some(&told) } else { context })?;
         let each = sum_events(&(score + noise / &spread).f_square()?)? * 0.5;
         Ok(if several { each * sigma.f_square()? } else { each })
+    }
+
+    /// A level for each row of `x`, from LibTorch's generator.
+    pub(super) fn draw_levels(&self, x: &Tensor) -> Result<Tensor> {
+        let levels =
+            Tensor::f_from_slice(&self.levels)?.f_to_kind(x.kind())?.f_to_device(x.device())?;
+        let rows = x.size().first().copied().unwrap_or_default();
+        let chosen =
+            Tensor::f_randint(self.levels.len() as i64, [rows], (Kind::Int64, x.device()))?;
+        Ok(levels.f_index_select(0, &chosen)?)
     }
 }
 
 impl Objective<dyn Score> for DenoisingScoreMatching {
     fn loss(&self, model: &(dyn Score + 'static), batch: &Batch) -> Result<Loss> {
         let x = &batch.data;
-        let levels =
-            Tensor::f_from_slice(&self.levels)?.f_to_kind(x.kind())?.f_to_device(x.device())?;
-        let rows = x.size().first().copied().unwrap_or_default();
-        let chosen =
-            Tensor::f_randint(self.levels.len() as i64, [rows], (Kind::Int64, x.device()))?;
-        let sigma = levels.f_index_select(0, &chosen)?;
+        let sigma = self.draw_levels(x)?;
         let each = self.each(model, x, batch.context.as_ref(), &x.f_randn_like()?, &sigma)?;
         Ok(Loss { value: each.f_mean(None::<Kind>)?, metrics: Vec::new() })
     }

@@ -1,6 +1,6 @@
 //! Explicit score matching.
 
-use super::sum_events;
+use super::{PointFn, sum_events};
 use maxlik_model::{Batch, Loss, Objective, Score};
 use maxlik_tensor::autograd::{self, Graph};
 use maxlik_tensor::{Error, Result};
@@ -19,12 +19,20 @@ impl ExplicitScoreMatching {
     /// # Errors
     /// [`Error::Shape`] for data that are not `[B, D]`, and those of the model.
     pub fn each(model: &dyn Score, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        Self::each_of(&|x, context| model.score(x, context), x, context)
+    }
+
+    pub(super) fn each_of(
+        score: &PointFn<'_>,
+        x: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let &[_, dims] = x.size().as_slice() else {
             return Err(Error::shape("data", "[B, D]", &x.size()));
         };
         autograd::recorded(|| {
             let x = autograd::leaf(x)?;
-            let score = model.score(&x, context)?;
+            let score = score(&x, context)?;
             let mut loss = sum_events(&score.f_square()?)? * 0.5;
             for i in 0..dims {
                 let row = score.f_select(1, i)?.f_sum(None::<Kind>)?;

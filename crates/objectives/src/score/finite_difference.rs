@@ -1,5 +1,6 @@
 //! Score matching by finite differences of an energy.
 
+use super::PointFn;
 use maxlik_model::{Batch, Energy, Loss, Objective};
 use maxlik_tensor::{Error, Result};
 use tch::{Kind, Tensor};
@@ -39,6 +40,16 @@ impl FiniteDifferenceScoreMatching {
         context: Option<&Tensor>,
         u: &Tensor,
     ) -> Result<Tensor> {
+        self.each_of(&|x, context| model.energy(x, context), x, context, u)
+    }
+
+    pub(super) fn each_of(
+        &self,
+        energy: &PointFn<'_>,
+        x: &Tensor,
+        context: Option<&Tensor>,
+        u: &Tensor,
+    ) -> Result<Tensor> {
         let &[_, dims] = x.size().as_slice() else {
             return Err(Error::shape("data", "[B, D]", &x.size()));
         };
@@ -46,7 +57,7 @@ impl FiniteDifferenceScoreMatching {
         let v = u / length * self.radius;
         let points = Tensor::f_cat(&[x.shallow_clone(), x + &v, x - &v], 0)?;
         let context = context.map(|c| Tensor::f_cat(&[c, c, c], 0)).transpose()?;
-        let energies = model.energy(&points, context.as_ref())?.f_chunk(3, 0)?;
+        let energies = energy(&points, context.as_ref())?.f_chunk(3, 0)?;
         let [here, up, down] = energies.as_slice() else {
             return Err(Error::shape("energy", "[3 B]", &[energies.len() as i64]));
         };

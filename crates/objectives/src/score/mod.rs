@@ -3,6 +3,7 @@
 mod denoising;
 mod explicit;
 mod finite_difference;
+mod matching;
 mod of_density;
 mod reconstruction;
 mod sliced;
@@ -10,6 +11,7 @@ mod sliced;
 pub use denoising::DenoisingScoreMatching;
 pub use explicit::ExplicitScoreMatching;
 pub use finite_difference::FiniteDifferenceScoreMatching;
+pub use matching::{PointFn, ScoreMatching, ScoreMatchingConfig};
 pub use of_density::ScoreOf;
 pub use reconstruction::{
     Chains, ContractiveReconstruction, DenoisingReconstruction, Metropolis, ReconstructionScore,

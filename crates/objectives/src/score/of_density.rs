@@ -1,5 +1,6 @@
 //! A density as a score and as an energy.
 
+use super::PointFn;
 use maxlik_model::{Density, Energy, Score};
 use maxlik_tensor::Result;
 use maxlik_tensor::autograd::{self, Graph};
@@ -18,11 +19,7 @@ pub struct ScoreOf<D>(pub D);
 
 impl<D: Density> Score for ScoreOf<D> {
     fn score(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
-        autograd::recorded(|| {
-            let x = if x.requires_grad() { x.shallow_clone() } else { autograd::leaf(x)? };
-            let log_prob = self.0.unnormalized_log_prob(&x, context)?.f_sum(None::<Kind>)?;
-            autograd::gradient(&log_prob, None, &x, Graph::Differentiable)
-        })
+        score_of(&|x, context| self.0.unnormalized_log_prob(x, context), x, context)
     }
 }
 
@@ -30,4 +27,17 @@ impl<D: Density> Energy for ScoreOf<D> {
     fn energy(&self, x: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         Ok(-self.0.unnormalized_log_prob(x, context)?)
     }
+}
+
+/// The gradient of a log-density `[B]` by its points, differentiable.
+pub(super) fn score_of(
+    log_density: &PointFn<'_>,
+    x: &Tensor,
+    context: Option<&Tensor>,
+) -> Result<Tensor> {
+    autograd::recorded(|| {
+        let x = if x.requires_grad() { x.shallow_clone() } else { autograd::leaf(x)? };
+        let log_prob = log_density(&x, context)?.f_sum(None::<Kind>)?;
+        autograd::gradient(&log_prob, None, &x, Graph::Differentiable)
+    })
 }

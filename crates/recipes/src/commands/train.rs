@@ -121,6 +121,7 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
 fn loss_name(objective: &ObjectiveConfig) -> &'static str {
     match objective {
         ObjectiveConfig::FlowMatching { .. } => "flow matching",
+        ObjectiveConfig::ScoreMatching { .. } => "score matching",
         ObjectiveConfig::ContrastiveLikelihood {} => "contrast",
         ObjectiveConfig::PenalizedLikelihood { .. } => "penalized NLL",
         _ => "NLL",

@@ -61,7 +61,8 @@ pub fn objective(config: &ObjectiveConfig) -> Result<Box<dyn Objective<dyn Langu
         ObjectiveConfig::Likelihood {} => Box::new(CrossEntropy),
         ObjectiveConfig::PenalizedLikelihood { .. }
         | ObjectiveConfig::ContrastiveLikelihood {}
-        | ObjectiveConfig::FlowMatching { .. } => {
+        | ObjectiveConfig::FlowMatching { .. }
+        | ObjectiveConfig::ScoreMatching { .. } => {
             bail!("objective.kind: this one is of densities; expected one of text")
         }
         ObjectiveConfig::LabelSmoothing { epsilon } => Box::new(LabelSmoothing::new(epsilon)?),
