@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use rayon::prelude::*;
+
 use crate::real::Lanes;
 
 /// Rows are padded to a multiple of this many entries: four of the widest `f32` registers.
@@ -65,4 +67,18 @@ impl<T> DerefMut for Aligned<T> {
 pub(crate) fn worth_a_thread(work: usize) -> usize {
     const OPERATIONS: usize = 1 << 18;
     OPERATIONS.div_ceil(work.max(1))
+}
+
+/// Runs tasks of `work` operations each, in order or on rayon's pool, and gives their results in order. To hand
+/// a small task to a thread of the pool, and to wait for it, takes longer than the task.
+pub(crate) fn run_tasks<T: Send, R: Send>(
+    tasks: Vec<T>,
+    work: usize,
+    run: impl Fn(T) -> R + Send + Sync,
+) -> Vec<R> {
+    let least = worth_a_thread(work);
+    if tasks.len() <= 2 * least || rayon::current_num_threads() == 1 {
+        return tasks.into_iter().map(run).collect();
+    }
+    tasks.into_par_iter().with_min_len(least).map(run).collect()
 }

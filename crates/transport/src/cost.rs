@@ -150,8 +150,11 @@ const LARGEST: f64 = 1e140;
 pub(crate) fn finite<F: Real>(what: &'static str, values: ArrayView2<'_, F>) -> Result<()> {
     let fine = |x: &F| x.to_f64().abs() <= LARGEST;
     for row in values.rows() {
-        // Without an early end the loop over a row becomes vector code.
-        let all = row.iter().fold(true, |all, x| all & fine(x));
+        // Without an early end the loop over a slice becomes vector code.
+        let all = match row.as_slice() {
+            Some(row) => row.iter().fold(true, |all, x| all & fine(x)),
+            None => row.iter().all(fine),
+        };
         if !all && let Some(got) = row.iter().find(|x| !fine(x)) {
             return Err(Error::NonFinite { what, got: got.to_f64() });
         }

@@ -162,6 +162,20 @@ pub(crate) enum Rows<'a, T> {
     Matrix(Erased<'a>),
 }
 
+impl Rows<'_, f64> {
+    /// The costs of row `i`, without a copy where they lie in memory as they are; `scratch` has `stride`
+    /// entries. What comes may be padded or not.
+    pub(crate) fn costs<'s>(&'s self, arch: Arch, i: usize, scratch: &'s mut [f64]) -> &'s [f64] {
+        if let Self::Matrix(Erased::F64(view)) = self {
+            let columns = view.ncols();
+            if let Some(data) = view.as_slice() {
+                return &data[i * columns..(i + 1) * columns];
+            }
+        }
+        self.row(arch, i, scratch)
+    }
+}
+
 impl<'a, T: Real> Rows<'a, T> {
     /// Padded length of a row.
     pub(crate) fn stride(&self) -> usize {

@@ -66,8 +66,10 @@ impl Erased<'_> {
 }
 
 fn convert<A: Real, B: Real>(from: ArrayView1<'_, A>, to: &mut [B]) {
-    for (from, to) in from.iter().zip(to) {
-        *to = B::from_f64(from.to_f64());
+    // Slices become vector code, views do not.
+    match from.as_slice() {
+        Some(from) => from.iter().zip(to).for_each(|(a, b)| *b = B::from_f64(a.to_f64())),
+        None => from.iter().zip(to).for_each(|(a, b)| *b = B::from_f64(a.to_f64())),
     }
 }
 

@@ -39,6 +39,20 @@ proptest! {
         let plan = found.plan(&cost).unwrap();
         prop_assert!(found.converged, "error {} after {} iterations", found.error, found.iterations);
         prop_assert!(distance(&plan.sum_axis(Axis(0)), &b) < 1.1e-9);
+        prop_assert!(distance(&plan.sum_axis(Axis(1)), &a) < 1.1e-10);
+    }
+
+    /// Passes over the costs go on until the last digits: single precision alone ends at 1e-7.
+    #[test]
+    fn refines_to_the_last_digits(shape in shapes(), n in 1_usize..40, m in 1_usize..40, share in 0.03_f64..2.0, seed in 0_u64..1000) {
+        let (x, y) = clouds(shape, n, m, 2, seed);
+        let (a, b) = (masses(n, seed), masses(m, seed + 3));
+        let cost = Cost::squared_euclidean(&x, &y);
+        let options = SinkhornOptions { tolerance: 1e-13, ..SinkhornOptions::new(share * mean(&cost)) };
+        let found = solve(&a, &b, &cost, &options);
+        let plan = found.plan(&cost).unwrap();
+        prop_assert!(found.converged, "error {} after {} iterations", found.error, found.iterations);
+        prop_assert!(distance(&plan.sum_axis(Axis(0)), &b) < 1e-12);
         prop_assert!(distance(&plan.sum_axis(Axis(1)), &a) < 1e-12);
     }
 

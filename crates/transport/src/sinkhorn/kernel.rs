@@ -2,17 +2,20 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::kernel::exp::exp_f64;
 use crate::real::{Lanes, Real};
 
 /// One row of the kernel matrix, normalised: K_j ∝ exp(weight_j − cost_j · inverse), Σ_j K_j = 1.
 #[derive(Debug)]
 pub(super) struct Normalise<'a, T> {
-    /// Costs of the row; overwritten.
-    pub(super) cost: &'a mut [f64],
+    /// Costs of the row.
+    pub(super) cost: &'a [f64],
     /// g_j / ε + ln b_j; minus infinity for a target that takes no part.
     pub(super) weight: &'a [f64],
     /// 1 / ε.
     pub(super) inverse: f64,
+    /// For exponents; minus infinity where there is no cost.
+    pub(super) scratch: &'a mut [f64],
     /// The row of the kernel.
     pub(super) out: &'a mut [T],
 }
@@ -29,15 +32,16 @@ impl<T: Real> WithSimd for Normalise<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        let Self { cost, weight, inverse, out } = self;
-        let negative = f64::splat(simd, -inverse);
+        let Self { cost, weight, inverse, scratch, out } = self;
+        for (exponent, (cost, weight)) in scratch.iter_mut().zip(cost.iter().zip(weight)) {
+            *exponent = cost.mul_add(-inverse, *weight);
+        }
         let mut most = f64::splat(simd, f64::NEG_INFINITY);
-        for (cost, &weight) in f64::regs_mut::<S>(cost).iter_mut().zip(f64::regs::<S>(weight)) {
-            *cost = <f64 as Lanes>::mul_add(simd, *cost, negative, weight);
-            most = <f64 as Lanes>::max(simd, most, *cost);
+        for &exponent in f64::regs::<S>(scratch) {
+            most = <f64 as Lanes>::max(simd, most, exponent);
         }
         let most = -f64::reduce_min(simd, f64::minus(simd, f64::splat(simd, 0.0), most));
-        for (out, &exponent) in out.iter_mut().zip(&*cost) {
+        for (out, &exponent) in out.iter_mut().zip(&*scratch) {
             *out = T::from_f64(exponent - most).exp();
         }
         let mut sum = T::splat(simd, T::ZERO);
@@ -141,6 +145,48 @@ fn sweep<T: Real, S: Simd, A: Scaling<T>, const R: usize>(
         for r in 0..R {
             *sum = T::mul_add(simd, factors[r], row[r][column], *sum);
         }
+    }
+}
+
+/// Adds one row of the plan to the sums of its columns: e_j = exp(offset + weight_j − cost_j · inverse),
+/// scaled so that the row sums to `mass`.
+pub(super) struct PlanRow<'a> {
+    /// Costs of the row.
+    pub(super) cost: &'a [f64],
+    /// For e; zero where there is no cost.
+    pub(super) scratch: &'a mut [f64],
+    /// g_j / ε + ln b_j; minus infinity for a target that takes no part.
+    pub(super) weight: &'a [f64],
+    /// f_i / ε.
+    pub(super) offset: f64,
+    /// 1 / ε.
+    pub(super) inverse: f64,
+    /// a_i.
+    pub(super) mass: f64,
+    /// Added to.
+    pub(super) sums: &'a mut [f64],
+}
+
+impl WithSimd for PlanRow<'_> {
+    type Output = f64;
+
+    /// Σ_j e_j before scaling.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let Self { cost, scratch, weight, offset, inverse, mass, sums } = self;
+        for (e, (cost, weight)) in scratch.iter_mut().zip(cost.iter().zip(weight)) {
+            *e = exp_f64(cost.mul_add(-inverse, weight + offset));
+        }
+        let mut total = f64::splat(simd, 0.0);
+        for &e in f64::regs::<S>(scratch) {
+            total = f64::plus(simd, total, e);
+        }
+        let total = f64::reduce_sum(simd, total);
+        let share = f64::splat(simd, mass / total);
+        for (sum, &e) in f64::regs_mut::<S>(sums).iter_mut().zip(f64::regs::<S>(scratch)) {
+            *sum = <f64 as Lanes>::mul_add(simd, share, e, *sum);
+        }
+        total
     }
 }
 

@@ -1,16 +1,14 @@
 //! The kernel matrix of Sinkhorn's iteration, and the two halves of an iteration.
 
-use rayon::prelude::*;
-
 use super::kernel::{Exponentials, Normalise, Scaling, Sweep};
 use super::marginals::{Duals, Marginals, Side};
 use super::run::Problem;
-use crate::buffer::{Aligned, padded, worth_a_thread};
+use crate::buffer::{Aligned, padded, run_tasks};
 use crate::kernel::exp::{exp_f64, ln_f64};
 use crate::real::Real;
 
 /// Rows of a task: a fixed number, so that sums do not depend on the number of threads.
-const TASK: usize = 64;
+pub(super) const TASK: usize = 64;
 
 /// K_ij = b_j exp((f̄_i + ḡ_j − c_ij) / ε) at reference potentials for which its rows sum to one:
 /// between 0 and 1 however small ε is.
@@ -55,28 +53,6 @@ impl<T: Real> Kernel<T> {
         kernel
     }
 
-    /// The same kernel in another precision.
-    pub(super) fn cast<U: Real>(&self) -> Kernel<U> {
-        let mut matrix = Aligned::default();
-        matrix.resize(self.matrix.len());
-        let rows = self
-            .matrix
-            .par_chunks(TASK * self.stride)
-            .zip(matrix.par_chunks_mut(TASK * self.stride));
-        rows.with_min_len(worth_a_thread(TASK * self.stride)).for_each(|(from, to)| {
-            from.iter().zip(to).for_each(|(from, to)| *to = U::from_f64(from.to_f64()));
-        });
-        Kernel {
-            matrix,
-            stride: self.stride,
-            source: self.source.clone(),
-            target: self.target.clone(),
-            beta: Aligned::filled(self.stride, U::ZERO),
-            alpha: self.alpha.iter().map(|alpha| U::from_f64(alpha.to_f64())).collect(),
-            sums: vec![U::ZERO; self.stride],
-        }
-    }
-
     /// Rebuilds the kernel at the target potentials.
     pub(super) fn absorb(&mut self, problem: &Problem<'_>, duals: &mut Duals, epsilon: f64) {
         let (stride, targets) = (self.stride, problem.target.len());
@@ -87,24 +63,17 @@ impl<T: Real> Kernel<T> {
         self.target.clone_from(&duals.target);
         self.matrix.resize(problem.source.len() * stride);
         let inverse = epsilon.recip();
-        let tasks = self
-            .matrix
-            .par_chunks_mut(TASK * stride)
-            .zip(self.source.par_chunks_mut(TASK))
-            .enumerate();
+        let rows = self.matrix.chunks_mut(TASK * stride).zip(self.source.chunks_mut(TASK));
         // An exponential costs as much as a dozen other operations.
-        tasks.with_min_len(worth_a_thread(12 * TASK * stride)).for_each(
-            |(task, (matrix, source))| {
-                let mut cost = Aligned::filled(stride, 0.0);
-                for (k, (out, f)) in matrix.chunks_exact_mut(stride).zip(source).enumerate() {
-                    problem.rows.copy(problem.arch, task * TASK + k, &mut cost);
-                    cost[targets..].fill(0.0);
-                    *f = -epsilon
-                        * Normalise { cost: &mut cost, weight: &weight, inverse, out }
-                            .run(problem.arch);
-                }
-            },
-        );
+        run_tasks(rows.enumerate().collect(), 12 * TASK * stride, |(task, (matrix, source))| {
+            let mut costs = Aligned::filled(stride, 0.0);
+            let mut scratch = Aligned::filled(stride, f64::NEG_INFINITY);
+            for (k, (out, f)) in matrix.chunks_exact_mut(stride).zip(source).enumerate() {
+                let cost = problem.rows.costs(problem.arch, task * TASK + k, &mut costs);
+                let (cost, weight, scratch) = (&cost[..targets], &*weight, &mut *scratch);
+                *f = -epsilon * Normalise { cost, weight, inverse, scratch, out }.run(problem.arch);
+            }
+        });
         let sources = duals
             .source
             .iter_mut()
@@ -117,54 +86,71 @@ impl<T: Real> Kernel<T> {
         }
     }
 
-    /// Half an iteration: new source potentials, and the sums that the other half needs. Returns
-    /// how far the sources' marginals were from what they should be.
+    /// β of the target potentials.
+    fn scale_targets(&mut self, problem: &Problem<'_>, duals: &Duals, epsilon: f64) {
+        let out = &mut self.beta[..self.target.len()];
+        problem.arch.dispatch(Exponentials {
+            value: &duals.target,
+            reference: &self.target,
+            inverse: epsilon.recip(),
+            out,
+        });
+    }
+
+    /// α and β of the potentials as they are.
+    pub(super) fn rescale(&mut self, problem: &Problem<'_>, duals: &Duals, epsilon: f64) {
+        self.scale_targets(problem, duals, epsilon);
+        let potentials = duals.source.iter().zip(&self.source);
+        for (alpha, ((f, held), a)) in self.alpha.iter_mut().zip(potentials.zip(problem.source)) {
+            *alpha = T::from_f64(a * ((f + duals.shift - held) / epsilon).exp());
+        }
+    }
+
+    /// Rows of K, each padded to `stride` entries.
+    pub(super) fn matrix(&self) -> &[T] {
+        &self.matrix
+    }
+
+    /// Padded length of a row.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// exp((g − ḡ) / ε), padded by zeros.
+    pub(super) fn beta(&self) -> &[T] {
+        &self.beta
+    }
+
+    /// a exp((f + τ − f̄) / ε).
+    pub(super) fn alpha(&self) -> &[T] {
+        &self.alpha
+    }
+
+    /// Half an iteration: new source potentials, and the sums that the other half needs.
     pub(super) fn update_sources(
         &mut self,
         problem: &Problem<'_>,
         duals: &mut Duals,
         epsilon: f64,
-        factor: f64,
-    ) -> f64 {
+    ) {
         let (stride, shift) = (self.stride, duals.shift);
-        let targets = self.target.len();
-        let out = &mut self.beta[..targets];
-        let exponentials = Exponentials {
-            value: &duals.target,
-            reference: &self.target,
-            inverse: epsilon.recip(),
-            out,
-        };
-        problem.arch.dispatch(exponentials);
+        self.scale_targets(problem, duals, epsilon);
         let beta = &self.beta;
-        let rows = self.matrix.par_chunks(TASK * stride).zip(duals.source.par_chunks_mut(TASK));
-        let rows = rows.zip(self.source.par_chunks(TASK)).zip(problem.source.par_chunks(TASK));
-        let rows = rows.zip(self.alpha.par_chunks_mut(TASK));
-        let parts: Vec<(Aligned<T>, f64)> = rows
-            .with_min_len(worth_a_thread(2 * TASK * stride))
-            .map(|((((kernel, potential), reference), mass), alpha)| {
-                let mut sums = Aligned::filled(stride, T::ZERO);
-                let marginals = problem.marginals;
-                let alpha = Sources {
-                    marginals,
-                    potential,
-                    reference,
-                    mass,
-                    alpha,
-                    shift,
-                    epsilon,
-                    factor,
-                    error: 0.0,
-                };
-                let error = Sweep { kernel, beta, alpha, sums: &mut sums }.run(problem.arch).error;
-                (sums, error)
-            })
-            .collect();
+        let rows = self.matrix.chunks(TASK * stride).zip(duals.source.chunks_mut(TASK));
+        let rows = rows.zip(self.source.chunks(TASK)).zip(problem.source.chunks(TASK));
+        let rows = rows.zip(self.alpha.chunks_mut(TASK)).collect();
+        let sweep = |((((kernel, potential), reference), mass), alpha): Rows<'_, T>| {
+            let mut sums = Aligned::filled(stride, T::ZERO);
+            let marginals = problem.marginals;
+            let alpha = Sources { marginals, potential, reference, mass, alpha, shift, epsilon };
+            Sweep { kernel, beta, alpha, sums: &mut sums }.run(problem.arch);
+            sums
+        };
+        let parts: Vec<Aligned<T>> = run_tasks(rows, 2 * TASK * stride, sweep);
         self.sums.fill(T::ZERO);
-        for (part, _) in &parts {
+        for part in &parts {
             self.sums.iter_mut().zip(&**part).for_each(|(sum, &part)| *sum += part);
         }
-        parts.iter().map(|(_, error)| error).sum()
     }
 
     /// The other half, not done yet: by how much the target potentials would change, and how far
@@ -212,6 +198,9 @@ impl<T: Real> Kernel<T> {
     }
 }
 
+/// Some rows: kernel, potentials, references, masses, α.
+type Rows<'a, T> = ((((&'a [T], &'a mut [f64]), &'a [f64]), &'a [f64]), &'a mut [T]);
+
 /// New source potentials of some rows.
 struct Sources<'a, T> {
     marginals: Marginals,
@@ -221,27 +210,19 @@ struct Sources<'a, T> {
     alpha: &'a mut [T],
     shift: f64,
     epsilon: f64,
-    factor: f64,
-    /// How far the marginals were from what they should be.
-    error: f64,
 }
 
 impl<T: Real> Scaling<T> for Sources<'_, T> {
     #[inline(always)]
     fn scale(&mut self, first: usize, sums: &mut [T]) {
-        let Self { marginals, shift, epsilon, factor, .. } = *self;
+        let Self { marginals, shift, epsilon, .. } = *self;
         for (k, sum) in sums.iter_mut().enumerate() {
             let i = first + k;
             let softmin = self.reference[i] - epsilon * ln_f64(sum.to_f64()) - shift;
-            let best = marginals.potential(Side::Source, softmin, epsilon);
-            let alpha = if marginals == Marginals::Balanced && factor == 1.0 {
-                self.potential[i] = best;
+            self.potential[i] = marginals.potential(Side::Source, softmin, epsilon);
+            let alpha = if marginals == Marginals::Balanced {
                 self.mass[i] / sum.to_f64()
             } else {
-                if factor != 1.0 {
-                    self.error += (self.alpha[i].to_f64() * sum.to_f64() - self.mass[i]).abs();
-                }
-                self.potential[i] += factor * (best - self.potential[i]);
                 self.mass[i] * exp_f64((self.potential[i] + shift - self.reference[i]) / epsilon)
             };
             self.alpha[i] = T::from_f64(alpha);

@@ -2,9 +2,9 @@
 
 use pulp::Arch;
 
+use super::anderson::Anderson;
 use super::marginals::{Duals, Marginals};
 use super::matrix::Kernel;
-use super::relaxation::Relaxation;
 use crate::geometry::Rows;
 use crate::real::Real;
 
@@ -43,28 +43,17 @@ impl Problem<'_> {
         epsilon: f64,
         limits: Limits,
     ) -> Outcome {
-        let mut relaxation = Relaxation::new(self.marginals);
+        let mut mixing = Anderson::new(self.marginals);
         let mut outcome = Outcome { iterations: 0, error: f64::INFINITY };
         while outcome.iterations < limits.iterations {
             outcome.iterations += 1;
-            let factor = relaxation.factor();
-            let before = kernel.update_sources(self, duals, epsilon, factor);
+            kernel.update_sources(self, duals, epsilon);
             let step = kernel.target_step(self, duals, epsilon);
-            // A plain step has met the sources' marginals. Of what a longer one leaves on both sides,
-            // most would be gone after a plain one.
-            outcome.error = if factor == 1.0 {
-                step.error
-            } else {
-                (step.error + before) * (1.0 - factor / 2.0)
-            };
-            let small = outcome.error <= limits.tolerance;
-            if small && factor == 1.0 {
+            outcome.error = step.error;
+            if outcome.error <= limits.tolerance {
                 break;
             }
-            relaxation.observe(outcome.error, small);
-            for (g, change) in duals.target.iter_mut().zip(&step.change) {
-                *g += factor * change;
-            }
+            mixing.advance(&mut duals.target, step.change, self.target, step.error);
             duals.shift += step.shift;
             if kernel.is_behind(duals, epsilon) {
                 kernel.absorb(self, duals, epsilon);
