@@ -1,6 +1,7 @@
 //! Tests of maxlik-objectives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod any_flow;
 mod common;
 mod conditional;
 mod continuous;

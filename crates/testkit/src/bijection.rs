@@ -1,5 +1,6 @@
 //! The checker of bijections.
 
+use crate::scores::check_scores;
 use crate::{Support, distance, finite, normal};
 use maxlik_model::Bijection;
 use maxlik_nn::{Params, Scope};
@@ -70,6 +71,7 @@ pub fn check_bijection(subject: &Subject<'_>) {
     shapes_and_rows(subject, &built);
     round_trips(subject, &built);
     log_determinants(subject, &built);
+    scores(subject, &built);
     gradients(subject, &built);
     contexts(subject, &built);
     wrong_inputs(subject, &built);
@@ -188,6 +190,14 @@ fn log_determinants(subject: &Subject<'_>, Built { layer, .. }: &Built) {
         off < 100.0 * subject.tolerance,
         "{name}: the inverse's log-determinant is off autograd's by {off:e}"
     );
+}
+
+/// Both directions, where the layer has a rule of its own.
+fn scores(subject: &Subject<'_>, Built { layer, .. }: &Built) {
+    let context = context_for(layer.as_ref(), 4, 9);
+    let x = inputs(subject, layer.as_ref(), 10, 4);
+    let tolerance = 1000.0 * subject.tolerance;
+    check_scores(subject.name, layer.as_ref(), &x, context.as_ref(), tolerance);
 }
 
 /// Every parameter and the input get finite gradients, also far out and at equal coordinates.

@@ -1,5 +1,6 @@
 //! Path gradients: Kullback–Leibler divergences without the noise of the model's score.
 
+mod continuous;
 mod optimum;
 mod overfitting;
 mod speed;
@@ -23,5 +24,6 @@ fn run(seed: u64, out: &Path) -> Result<Vec<Check>> {
     let mut checks = optimum::checks(seed)?;
     checks.extend(overfitting::checks(seed, out)?);
     checks.extend(speed::checks(seed)?);
+    checks.extend(continuous::checks(seed)?);
     Ok(checks)
 }
