@@ -2,7 +2,9 @@
 
 use maxlik_model::{Batch, Objective, VectorField};
 use maxlik_nn::Params;
-use maxlik_objectives::diffusion::{NoiseMatching, TimeDraws, Times, VelocityMatching};
+use maxlik_objectives::diffusion::{
+    LearnedLevels, NoiseMatching, TimeDraws, Times, VelocityMatching,
+};
 use maxlik_ode::diffusion::{MonotoneSchedule, NoisePath, Schedule};
 use maxlik_tensor::Result;
 use maxlik_testkit::{distance, normal};
@@ -12,7 +14,8 @@ use tch::{Device, Kind, Tensor};
 const PRESERVING: Schedule = Schedule::VariancePreserving { beta_min: 0.1, beta_max: 12.0 };
 const SUB: Schedule = Schedule::SubVariancePreserving { beta_min: 0.3, beta_max: 9.0 };
 const EXPLODING: Schedule = Schedule::VarianceExploding { sigma_min: 0.05, sigma_max: 8.0 };
-const ALL: [Schedule; 3] = [PRESERVING, SUB, EXPLODING];
+const COSINE: Schedule = Schedule::Cosine { end: 0.97 };
+const ALL: [Schedule; 4] = [PRESERVING, SUB, EXPLODING, COSINE];
 const DRAWS: [TimeDraws; 2] = [TimeDraws::Uniform, TimeDraws::Levels];
 
 fn column(t: &Tensor) -> Tensor {
@@ -99,7 +102,7 @@ proptest! {
 
     /// `γ(t)` is the logarithm of the ratio, rises, and is inverted; `g² = σ² dγ/dt`.
     #[test]
-    fn levels_and_times(which in 0_usize..3, t in 0.001_f64..1.0) {
+    fn levels_and_times(which in 0_usize..4, t in 0.001_f64..1.0) {
         let schedule = ALL[which];
         let gamma = schedule.gamma(t);
         let at = Tensor::from_slice(&[t]);
@@ -218,5 +221,52 @@ fn numbers_out_of_range_are_refused() {
     for start in [0.0, 1.0, f64::NAN] {
         let wrong = NoiseMatching { start, ..matching };
         assert!(wrong.loss(&model as &dyn VectorField, &batch).is_err());
+    }
+}
+
+/// One loss, two gradients: the network's is that of the mean, the schedule's that of the mean square in
+/// units of the squared mean, by the definition.
+#[test]
+fn a_schedule_learns_from_squares() {
+    let (params, schedule) = learned(5, 0.5);
+    let factor = params.root().param("factor", &[], maxlik_nn::Init::Constant(0.7)).unwrap();
+
+    #[derive(Debug)]
+    struct Scaled(Tensor);
+    impl VectorField for Scaled {
+        fn velocity(
+            &self,
+            gamma: &Tensor,
+            z: &Tensor,
+            _context: Option<&Tensor>,
+        ) -> Result<Tensor> {
+            Ok(z * column(&gamma.sigmoid()) * &self.0)
+        }
+    }
+
+    let network = Scaled(factor.shallow_clone());
+    let [g0, g1] = schedule.ends();
+    let path = NoisePath::VariancePreserving;
+    let matching = VelocityMatching { path, g0, g1, times: Times::Uniform };
+    let (batch, noise) = (Batch::new(normal(6, &[50, 3]) * 0.6), normal(7, &[50, 3]));
+    let t = Tensor::linspace(0.01, 0.99, 50, tch::kind::DOUBLE_CPU);
+    let each = matching.loss_on(&network, &schedule, &batch, &t, &noise).unwrap();
+    let mean = each.mean(Kind::Double);
+    let relative = each.square().mean(Kind::Double) / mean.detach().square();
+    let named = params.trainable();
+    let own: Vec<&Tensor> =
+        named.iter().filter(|(name, _)| name != "factor").map(|(_, x)| x).collect();
+    let half = Tensor::run_backward(&[&relative * 0.5], &own, true, false);
+    let plain = Tensor::run_backward(&[&mean], &[&factor], true, false);
+    let learned = LearnedLevels { matching, schedule };
+    let loss = learned.loss_at(&network, &batch, &t, &noise).unwrap();
+    assert!(distance(&loss.value, &mean) < 1e-12);
+    assert!(distance(&loss.metrics[0].value, &relative) < 1e-12);
+    let mut leaves = own.clone();
+    leaves.push(&factor);
+    let found = Tensor::run_backward(&[&loss.value], &leaves, false, false);
+    for (found, wanted) in found.iter().zip(half.iter().chain(&plain)) {
+        assert!(distance(found, wanted) < 1e-10);
+        assert!(wanted.abs().max().double_value(&[]) > 0.0);
     }
 }

@@ -64,6 +64,16 @@ pub const RECIPES: &[Entry] = &[
         text: include_str!("../recipes/otcfm-toy.toml"),
     },
     Entry {
+        name: "diffusion-toy",
+        about: "a diffusion model on the plane: velocity matching, likelihood by its ODE and by its bound",
+        text: include_str!("../recipes/diffusion-toy.toml"),
+    },
+    Entry {
+        name: "diffusion-digits",
+        about: "a diffusion model on the digits, its ODE's and its bound's bits per dimension",
+        text: include_str!("../recipes/diffusion-digits.toml"),
+    },
+    Entry {
         name: "ebflow-toy",
         about: "EBFlow: a flow with free matrices on the plane by score matching, no determinant",
         text: include_str!("../recipes/ebflow-toy.toml"),

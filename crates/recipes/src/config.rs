@@ -1,8 +1,10 @@
 //! What a recipe is: data, model, objective and optimizer, as one TOML file.
 
 use crate::continuous::CnfConfig;
+use crate::diffusion::DiffusionConfig;
 use maxlik_flows::{FlowConfig, NetworkConfig, SplineConfig};
 use maxlik_nn::TransformerLanguageModelConfig;
+use maxlik_objectives::diffusion::TimeDraws;
 use maxlik_objectives::score::ScoreMatchingConfig;
 use maxlik_objectives::transport::FlowMatchingConfig;
 use maxlik_tensor::{Error, Result};
@@ -169,6 +171,8 @@ pub enum ModelConfig {
     Transformer(TransformerLanguageModelConfig),
     /// A continuous flow.
     Cnf(CnfConfig),
+    /// A diffusion model.
+    Diffusion(DiffusionConfig),
 }
 
 /// A stack of layers with splines.
@@ -209,7 +213,7 @@ impl ModelConfig {
     /// The stack of layers that it stands for.
     ///
     /// # Errors
-    /// [`Error::Config`] for a language model and a continuous flow, which are none.
+    /// [`Error::Config`] for a language model, a continuous flow and a diffusion model, which are none.
     pub fn flow(&self) -> Result<FlowConfig> {
         Ok(match self {
             Self::SplineCoupling(SplineStackConfig { layers, network, spline }) => {
@@ -229,6 +233,10 @@ impl ModelConfig {
             }
             Self::Cnf(_) => {
                 let why = "a continuous flow is no stack of layers";
+                return Err(Error::config("model.kind", why));
+            }
+            Self::Diffusion(_) => {
+                let why = "a diffusion model is no stack of layers";
                 return Err(Error::config("model.kind", why));
             }
         })
@@ -264,6 +272,21 @@ pub enum ObjectiveConfig {
         /// The paths, and the pairs of their ends.
         form: FlowMatchingConfig,
     },
+    /// Of a diffusion model that predicts velocities: the diffusion part of its evidence bound.
+    VelocityMatching {
+        /// How noise levels are drawn.
+        #[serde(default)]
+        levels: VelocityLevels,
+        /// Weight of the second-order term, for fine-tuning (i-DODE, arXiv:2305.03935); 0.1 there.
+        #[serde(default)]
+        second_order: f64,
+    },
+    /// Of a diffusion model that predicts the noise: the same.
+    NoiseMatching {
+        /// How times are drawn.
+        #[serde(default)]
+        times: TimeDraws,
+    },
     /// Of text: targets smoothed by `epsilon`.
     LabelSmoothing {
         /// Mass that is spread over all tokens.
@@ -292,4 +315,17 @@ impl Default for ObjectiveConfig {
     fn default() -> Self {
         Self::Likelihood {}
     }
+}
+
+/// How the noise levels of velocity matching are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VelocityLevels {
+    /// So that all rows weigh the same.
+    #[default]
+    Importance,
+    /// Uniformly in `γ`.
+    Uniform,
+    /// By a monotone schedule that is trained to lower the variance of the loss.
+    Learned,
 }

@@ -11,8 +11,15 @@ use tch::{Kind, Tensor};
 
 /// Rows that are evaluated at once.
 const CHUNK: i64 = 2048;
-/// Draws of dequantization noise that an evaluation averages over.
-const DRAWS: u64 = 8;
+/// Draws of dequantization noise that an evaluation averages over; of a diffusion model, whose draws
+/// cost the solution of an equation each, fewer.
+const DRAWS: [u64; 2] = [8, 2];
+
+/// The number of draws of dequantization noise in [`nll`].
+#[must_use]
+pub fn draws(model: &Model) -> u64 {
+    DRAWS[usize::from(model.evidence.is_some())]
+}
 
 /// All rows of a part as a tensor for `model`.
 ///
@@ -23,8 +30,9 @@ pub fn rows(model: &Model, part: &Dataset<f64>) -> Result<Tensor> {
     Ok(rows.f_to_kind(model.kind())?)
 }
 
-/// Negative log-likelihood of each row in nats: of discrete data the mean bound over eight
-/// draws of uniform noise, which are functions of `seed`, with the constant `D ln levels`.
+/// Negative log-likelihood of each row in nats: of discrete data the mean bound over [`draws`] of the
+/// model's dequantization, `−ln p(y) + ln q(y | v)`. All draws, those of a trace too, are functions of
+/// `seed`.
 ///
 /// # Errors
 /// Those of the density.
@@ -37,19 +45,34 @@ pub fn nll(model: &Model, problem: &Problem, part: &Dataset<f64>, seed: u64) -> 
         let each = chunks.iter().map(|x| Ok(density.log_prob(x, None)?.f_to_kind(Kind::Double)?));
         Ok(-Tensor::f_cat(&each.collect::<Result<Vec<_>>>()?, 0)?)
     };
-    let Some(levels) = problem.levels else {
-        return Ok(host::to_vec(&negative(&rows)?)?);
-    };
-    let levels = f64::from(levels);
     let noise = Seeds::new(seed).stream("dequantization");
+    let (Some(levels), Some(dequantizer)) = (problem.levels, &model.dequantizer) else {
+        let found = maxlik_tensor::with_seed(noise.at(0), || negative(&rows))?;
+        return Ok(host::to_vec(&found)?);
+    };
+    let middles = (rows + 0.5) / f64::from(levels);
     let mut sum = vec![0.0; part.len()];
-    for draw in 0..DRAWS {
-        let noise = maxlik_tensor::with_seed(noise.at(draw), || rows.f_rand_like())?;
-        let values = host::to_vec(&negative(&((&rows + noise) / levels))?)?;
-        sum.iter_mut().zip(values).for_each(|(s, v)| *s += v);
+    for draw in 0..draws(model) {
+        let each = maxlik_tensor::with_seed(noise.at(draw), || -> Result<Tensor> {
+            let point = dequantizer.draw(&middles)?;
+            Ok(negative(&point.value)?.f_add(&point.log_prob.f_to_kind(Kind::Double)?)?)
+        })?;
+        sum.iter_mut().zip(host::to_vec(&each)?).for_each(|(s, v)| *s += v);
     }
-    let constant = part.dims() as f64 * levels.ln();
-    Ok(sum.into_iter().map(|s| s / DRAWS as f64 + constant).collect())
+    Ok(sum.into_iter().map(|s| s / draws(model) as f64).collect())
+}
+
+/// What validates a model in training: its evidence bound where it has one, which is cheap; else
+/// [`nll`].
+///
+/// # Errors
+/// Those of the model.
+pub fn validation(model: &Model, problem: &Problem, seed: u64) -> Result<Vec<f64>> {
+    let part = &problem.parts.validation;
+    match &model.evidence {
+        Some(evidence) => Ok(evidence.nats(&rows(model, part)?, seed)?),
+        None => nll(model, problem, part, seed),
+    }
 }
 
 /// Mean bits per dimension of the test images under two models without a network: every level

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod continuous;
+pub mod diffusion;
 pub mod evaluate;
 pub mod model;
 pub mod outcome;

@@ -1,6 +1,7 @@
 //! A recipe's model: preprocessing that belongs to the density, and the flow.
 
 use crate::config::{ModelConfig, ObjectiveConfig, Precision, Recipe};
+use crate::diffusion::{Diffusion, Evidence};
 use crate::problem::Problem;
 use crate::score::MatchingBehind;
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,7 @@ use maxlik_objectives::density::{
     ScoreNorm,
 };
 use maxlik_objectives::score::ScoreMatchingConfig;
+use maxlik_ode::diffusion::{Dequantization, Dequantizer};
 use tch::{Device, Kind, Tensor};
 
 /// A density with its parameters.
@@ -23,6 +25,10 @@ pub struct Model {
     pub params: Params,
     /// What it is trained and evaluated by.
     pub objective: Box<dyn Objective<dyn Density>>,
+    /// How levels of discrete data become points of the unit interval in evaluation.
+    pub dequantizer: Option<Dequantizer>,
+    /// The evidence bound of a diffusion model, which validates it.
+    pub evidence: Option<Evidence>,
 }
 
 /// Margin of the logit that takes dequantized data to the real line.
@@ -41,6 +47,13 @@ impl Model {
         };
         let params = Params::new(recipe.seed, kind, device);
         let root = params.root();
+        if let ModelConfig::Diffusion(config) = &recipe.model {
+            let Diffusion { density, objective, evidence, dequantizer } = config
+                .build(&root.sub("diffusion"), problem, &recipe.objective)
+                .context("model")?;
+            let (objective, evidence) = (Box::new(objective), Some(evidence));
+            return Ok(Self { density, params, objective, dequantizer, evidence });
+        }
         let dims = problem.dims();
         let before = preprocessing(&root, problem)?;
         // Objectives have layers of their own, and they constants that nobody saves.
@@ -89,7 +102,10 @@ impl Model {
                 _ => dequantized,
             });
         }
-        Ok(Self { density, params, objective })
+        let uniform =
+            |levels| Dequantizer::new(Dequantization::Uniform, 1.0, 1.0, 0.5 / f64::from(levels));
+        let dequantizer = problem.levels.map(uniform).transpose()?;
+        Ok(Self { density, params, objective, dequantizer, evidence: None })
     }
 
     /// Number type of the parameters.
@@ -143,6 +159,9 @@ fn objective(
             found
         }
         ObjectiveConfig::ContrastiveLikelihood {} => Box::new(ContrastiveLikelihood),
+        ObjectiveConfig::VelocityMatching { .. } | ObjectiveConfig::NoiseMatching { .. } => {
+            bail!("objective.kind: this one trains a network; expected model.kind = \"diffusion\"")
+        }
         _ => bail!("objective.kind: this one is of text; expected one of densities"),
     })
 }

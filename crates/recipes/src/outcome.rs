@@ -1,6 +1,7 @@
 //! What a trained model is worth: numbers beside their baselines.
 
-use crate::config::Recipe;
+use crate::config::{ModelConfig, Recipe};
+use crate::diffusion::Within;
 use crate::evaluate;
 use crate::model::Model;
 use crate::plane::Plane;
@@ -98,12 +99,7 @@ pub fn measure(recipe: &Recipe, problem: &Problem, model: &Model) -> Result<Resu
                 if name == "uniform" { "uniform_bits_per_dim" } else { "independent_bits_per_dim" };
             results.push(key, format!("baseline: {name}, bits per dimension"), value, None);
         }
-        results.note = format!(
-            "Bits per dimension bound −log2 P(v)/{dims} of the {levels} levels from above: uniform \
-             dequantization x = (v + u)/{levels}, mean over 8 draws of u, with the constant \
-             log2 {levels} = {:.4} for the scaling.",
-            f64::from(levels).log2()
-        );
+        results.note = note(recipe, model, levels, dims);
     } else {
         results.note = "Negative log-likelihood in the units of the data.".to_owned();
     }
@@ -114,6 +110,18 @@ pub fn measure(recipe: &Recipe, problem: &Problem, model: &Model) -> Result<Resu
         validation.mean,
         Some(validation.standard_error),
     );
+    if let Some(evidence) = &model.evidence {
+        let rows = evaluate::rows(model, &problem.parts.test)?;
+        let bound = Estimate::of("bound", &evidence.nats(&rows, recipe.seed)?)?;
+        let (mean, error) = (bound.mean, bound.standard_error);
+        let label = "test evidence bound of the diffusion";
+        if problem.levels.is_some() {
+            let bits = dims * LN_2;
+            let label = format!("{label}, bits per dimension");
+            results.push("test_elbo_bits_per_dim", label, mean / bits, Some(error / bits));
+        }
+        results.push("test_elbo_nats", format!("{label}, nats"), mean, Some(error));
+    }
     match &problem.subject {
         Subject::Plane { truth } => {
             let entropy = truth.entropy();
@@ -146,6 +154,27 @@ pub fn measure(recipe: &Recipe, problem: &Problem, model: &Model) -> Result<Resu
         Subject::Images { .. } => {}
     }
     Ok(results)
+}
+
+/// What bits per dimension are.
+fn note(recipe: &Recipe, model: &Model, levels: u32, dims: f64) -> String {
+    let draws = evaluate::draws(model);
+    let bound =
+        format!("Bits per dimension bound −log2 P(v)/{dims} of the {levels} levels from above: ");
+    let normal = matches!(&recipe.model, ModelConfig::Diffusion(config)
+        if config.dequantization == Within::TruncatedNormal);
+    if normal {
+        return format!(
+            "{bound}the likelihood of the diffusion's ODE at the middle of the bin with its first noise, cut \
+             off at the bin's ends, less the entropy of that noise; mean over {draws} draws. The evidence \
+             bound is of the diffusion itself."
+        );
+    }
+    format!(
+        "{bound}uniform dequantization x = (v + u)/{levels}, mean over {draws} draws of u, with the \
+         constant log2 {levels} = {:.4} for the scaling.",
+        f64::from(levels).log2()
+    )
 }
 
 /// Mean test NLL of the normal with the training part's mean and covariance.

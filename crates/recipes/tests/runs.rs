@@ -46,6 +46,12 @@ fn every_recipe_runs() {
         if name.starts_with("ffjord") {
             arguments.extend(["--set", "model.hidden=[8, 8]", "--set", "model.tolerance=1e-2"]);
         }
+        if name.starts_with("diffusion") {
+            arguments.extend(["--set", "model.tolerance=1e-2"]);
+            let toy = name.ends_with("toy");
+            let hidden = if toy { "model.network.hidden=[8, 8]" } else { "model.network.hidden=8" };
+            arguments.extend(["--set", hidden]);
+        }
         ok(folder.path(), &arguments);
         let run = folder.path().join(name);
         for file in
@@ -68,11 +74,15 @@ fn every_recipe_runs() {
 #[test]
 fn resume_is_bit_equal() {
     let folder = tempfile::tempdir().unwrap();
-    let train = |out: &str, steps: &str, more: &[&str]| {
+    let train = |recipe: &str, out: &str, steps: &str, more: &[&str]| {
+        let small: &[&str] = match recipe {
+            "digits" => &["model.layers=2"],
+            _ => &["model.network.hidden=8", "model.tolerance=1e-1", "objective.levels=learned"],
+        };
         let steps = format!("optim.steps={steps}");
         let mut arguments = vec![
             "train",
-            "digits",
+            recipe,
             "--out",
             out,
             "--set",
@@ -80,20 +90,24 @@ fn resume_is_bit_equal() {
             "--set",
             "optim.batch=32",
             "--set",
-            "model.layers=2",
-            "--set",
             "optim.schedule.kind=constant",
             "--set",
             "optim.eval_every=5",
         ];
+        for set in small {
+            arguments.extend(["--set", set]);
+        }
         arguments.extend(more);
         ok(folder.path(), &arguments);
         fs::read(folder.path().join(out).join("checkpoints/last.safetensors")).unwrap()
     };
-    let whole = train("whole", "12", &[]);
-    train("parts", "7", &[]);
-    let parts = train("parts", "12", &["--resume"]);
-    assert_eq!(tensors(&whole), tensors(&parts));
+    for recipe in ["digits", "diffusion-digits"] {
+        let (whole, parts) = (format!("{recipe}-whole"), format!("{recipe}-parts"));
+        let all = train(recipe, &whole, "12", &[]);
+        train(recipe, &parts, "7", &[]);
+        let resumed = train(recipe, &parts, "12", &["--resume"]);
+        assert_eq!(tensors(&all), tensors(&resumed), "{recipe}");
+    }
 }
 
 /// The tensors' bytes of a safetensors file: all that follows the header.
@@ -214,6 +228,71 @@ fn densities_train_by_other_objectives() {
         ("ebflow-toy", "objective.form={ variant = \"slicd\" }", "slicd"),
         ("char-lm", "objective={ kind = \"contrastive_likelihood\" }", "of densities"),
         ("toy", "precision=\"bf16\"", "bf16"),
+    ] {
+        let refused = maxlik(folder.path(), &["train", recipe, "--set", set]);
+        assert!(
+            !refused.status.success() && stderr(&refused).contains(why),
+            "{}",
+            stderr(&refused)
+        );
+    }
+}
+
+/// Diffusion models of all processes train, and report bound and likelihood; what does not fit is refused.
+#[test]
+fn diffusion_models_of_all_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: Vec<String> = (0..60).map(|i| format!("{},{}", i % 7, (i * i) % 11)).collect();
+    fs::write(folder.path().join("t.csv"), rows.join("\n")).unwrap();
+    let table = "data={ kind = \"table\", path = \"t.csv\" }";
+    let noise = |schedule: &str| {
+        format!("model.process={{ predict = \"noise\", start = 0.1, schedule = {{ {schedule} }} }}")
+    };
+    let straight =
+        "model.process={ predict = \"velocity\", path = \"straight\", g0 = -4.0, g1 = 6.0 }";
+    let residual = "model.network={ kind = \"residual\", hidden = 8 }";
+    let by_noise = "objective={ kind = \"noise_matching\" }";
+    let (cosine, exploding, sub) = (
+        noise("kind = \"cosine\", end = 0.97"),
+        noise("kind = \"variance_exploding\", sigma_min = 0.05, sigma_max = 8.0"),
+        noise("kind = \"sub_variance_preserving\", beta_min = 0.1, beta_max = 12.0"),
+    );
+    let cases: [(&str, Vec<&str>); 6] = [
+        ("diffusion-toy", vec![table, straight, "objective.second_order=0.1"]),
+        ("diffusion-toy", vec![table, residual, "objective.levels=learned"]),
+        ("diffusion-toy", vec![table, &cosine, by_noise]),
+        ("diffusion-toy", vec![table, &exploding, residual, by_noise]),
+        (
+            "diffusion-toy",
+            vec![table, &sub, "objective={ kind = \"noise_matching\", times = \"uniform\" }"],
+        ),
+        (
+            "diffusion-digits",
+            vec!["model.dequantization=uniform", "objective.levels=uniform", residual],
+        ),
+    ];
+    for (i, (recipe, sets)) in cases.iter().enumerate() {
+        let out = i.to_string();
+        let mut arguments = vec!["train", recipe, "--out", &out];
+        let small = ["optim.steps=3", "optim.batch=16", "model.tolerance=1e-1"];
+        for set in small.iter().chain(sets) {
+            arguments.extend(["--set", set]);
+        }
+        ok(folder.path(), &arguments);
+        let run = folder.path().join(&out);
+        assert!(
+            metric(&run, "test_nll_nats").is_finite() && metric(&run, "test_elbo_nats").is_finite()
+        );
+    }
+    for (recipe, set, why) in [
+        ("diffusion-toy", by_noise, "velocity_matching"),
+        ("diffusion-toy", cosine.as_str(), "noise_matching"),
+        ("diffusion-toy", "model.process.g0=9.0", "g0"),
+        ("diffusion-toy", "model.network.dropout=0.1", "dropout"),
+        ("diffusion-toy", "model.dequantization=uniform", "levels"),
+        ("diffusion-toy", "objective.second_order=-1.0", "second_order"),
+        ("diffusion-toy", "model.tolerance=0.0", "tolerance"),
+        ("toy", "objective={ kind = \"velocity_matching\" }", "diffusion"),
     ] {
         let refused = maxlik(folder.path(), &["train", recipe, "--set", set]);
         assert!(

@@ -5,11 +5,15 @@
 //! [`maxlik_ode::diffusion::Dequantizer`].
 
 mod elbo;
+mod learned;
 mod noise;
 mod second_order;
+mod terms;
 mod velocity;
 
 pub use elbo::{Elbo, ElboTerms};
+pub use learned::LearnedLevels;
 pub use noise::{NoiseMatching, TimeDraws};
 pub use second_order::{Parts, SecondOrder};
+pub use terms::{prior_divergence, reconstruction};
 pub use velocity::{Times, VelocityMatching};

@@ -1,5 +1,6 @@
 //! The evidence bound of noise prediction under any noising process.
 
+use super::terms::prior_divergence;
 use crate::transport::{batch_mean, column, rows_of, square_norm, stratified};
 use maxlik_model::{Batch, Loss, Objective, VectorField};
 use maxlik_ode::diffusion::Schedule;
@@ -9,12 +10,13 @@ use std::f64::consts::{E, TAU};
 use tch::{Device, Kind, Tensor};
 
 /// How times are drawn, one for each row, stratified over the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeDraws {
     /// `t` uniform: rows weigh `g²/σ²`.
     Uniform,
     /// `γ = ln(σ²/α²)` uniform: all rows weigh the same.
+    #[default]
     Levels,
 }
 
@@ -112,12 +114,8 @@ impl NoiseMatching {
     pub fn prior(&self, x: &Tensor) -> Result<Tensor> {
         let one = Tensor::f_ones([1], (Kind::Double, Device::Cpu))?;
         let alpha = host::scalar(&self.schedule.alpha(&one)?)?;
-        let variance = host::scalar(&self.schedule.sigma(&one)?)?.powi(2);
-        let prior = self.schedule.prior_std()?.powi(2);
-        let dims = x.size().iter().skip(1).product::<i64>() as f64;
-        let spread = dims * (variance / prior - 1.0 - (variance / prior).ln());
-        let shift = square_norm(x)?.f_mul_scalar(alpha * alpha / prior)?;
-        Ok(shift.f_add_scalar(spread)?.f_mul_scalar(0.5)?)
+        let sigma = host::scalar(&self.schedule.sigma(&one)?)?;
+        prior_divergence(x, [alpha, sigma], self.schedule.prior_std()?)
     }
 
     /// A bound in nats on `−E ln p(z)` of the data noised to the start, `z = α x + σ ε`, for each row,

@@ -2,19 +2,20 @@
 
 use crate::transport::{batch_mean, column, rows_of, square_norm, stratified};
 use maxlik_model::{Batch, Loss, Objective, VectorField};
-use maxlik_ode::diffusion::{MonotoneSchedule, NoisePath};
+use maxlik_ode::diffusion::{MonotoneSchedule, NoisePath, ScheduleAt};
 use maxlik_tensor::{Error, Result, check, host};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 /// How noise levels are drawn, one for each row, stratified over the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Times {
     /// `γ` uniform on `[g0, g1]`: rows weigh `α²(γ)`.
     Uniform,
     /// `γ` with density `∝ α²(γ)`: all rows weigh the same, which lowers the variance of the loss
     /// (Zheng et al. 2023, arXiv:2305.03935, sec. 4.2).
+    #[default]
     Importance,
 }
 
@@ -148,11 +149,29 @@ impl VelocityMatching {
             let why = format!("expected one from {} to {}, got {ends:?}", self.g0, self.g1);
             return Err(Error::config("schedule", why));
         }
-        let at = schedule.at(t)?;
+        self.loss_along(network, &schedule.at(t)?, batch, noise)
+    }
+
+    /// The loss of each row at these levels.
+    pub(super) fn loss_along(
+        &self,
+        network: &dyn VectorField,
+        at: &ScheduleAt,
+        batch: &Batch,
+        noise: &Tensor,
+    ) -> Result<Tensor> {
         // Uniform levels: a row's weight is (g1 − g0) times what dγ weighs.
         let uniform = Self { times: Times::Uniform, ..*self };
         let each = uniform.loss_at(network, batch, &at.gamma, noise)?;
         Ok(each.f_mul(&at.rate)?.f_mul_scalar(1.0 / (self.g1 - self.g0))?)
+    }
+
+    /// Stratified times in `[0, 1)` for the rows of the data, `[B]`, from LibTorch's generator.
+    pub(super) fn times(data: &Tensor) -> Result<Tensor> {
+        let rows = rows_of(data)?;
+        let offset = host::scalar(&Tensor::f_rand([1], (Kind::Double, tch::Device::Cpu))?)?;
+        let t = Tensor::f_from_slice(&stratified(offset, rows))?;
+        Ok(t.f_to_device(data.device())?.f_to_kind(data.kind())?)
     }
 }
 

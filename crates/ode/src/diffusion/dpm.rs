@@ -181,6 +181,8 @@ impl Schedule {
     #[must_use]
     pub fn time_of(self, lambda: f64) -> f64 {
         match self {
+            // σ/α = tan φ = e^{−λ}.
+            Self::Cosine { end } => (-lambda).exp().atan() / (std::f64::consts::FRAC_PI_2 * end),
             Self::VarianceExploding { sigma_min, sigma_max } => {
                 let rate = 2.0 * (sigma_max / sigma_min).ln();
                 (-2.0 * (lambda + sigma_min.ln())).exp().ln_1p() / rate

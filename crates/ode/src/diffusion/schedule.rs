@@ -2,6 +2,7 @@
 
 use maxlik_tensor::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::FRAC_PI_2;
 use tch::Tensor;
 
 /// `dx = a(t) x dt + g(t) dW` for `t` in `[0, 1]`, so that `x_t | x₀ ~ N(α x₀, σ² I)` (Song,
@@ -17,7 +18,14 @@ pub enum Schedule {
         /// `β₁`.
         beta_max: f64,
     },
-    /// The same drift with `g² = β (1 − α⁴)`; `σ = 1 − α²`.
+    /// `α = cos φ`, `σ = sin φ` with the angle `φ = ½π e t` (Nichol and Dhariwal 2021, "Improved denoising
+    /// diffusion probabilistic models", arXiv:2102.09672, eq. 17, without the offset at the data):
+    /// `a = −φ' tan φ`, `g² = 2 φ' tan φ`.
+    Cosine {
+        /// `e`, the part of the quarter turn that is made, below 1: at 1 no data is left.
+        end: f64,
+    },
+    /// The same drift as the first with `g² = β (1 − α⁴)`; `σ = 1 − α²`.
     SubVariancePreserving {
         /// `β₀`.
         beta_min: f64,
@@ -43,6 +51,12 @@ impl Schedule {
     /// [`Error::Config`] for numbers that are not positive and rising.
     pub fn check(self) -> Result<()> {
         let (name, low, high) = match self {
+            Self::Cosine { end } => {
+                if end > 0.0 && end < 1.0 {
+                    return Ok(());
+                }
+                return Err(Error::config("end", format!("expected 0 < end < 1, got {end}")));
+            }
             Self::VariancePreserving { beta_min, beta_max }
             | Self::SubVariancePreserving { beta_min, beta_max } => {
                 ("beta_min", beta_min, beta_max)
@@ -72,7 +86,7 @@ impl Schedule {
     /// LibTorch's.
     pub fn noise_rate(self, t: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Self::VariancePreserving { .. } => self.beta(t)?,
+            Self::VariancePreserving { .. } | Self::Cosine { .. } => self.beta(t)?,
             Self::SubVariancePreserving { .. } => {
                 // 1 − α⁴ = −expm1(4 ln α).
                 let rest = self.log_alpha(t)?.f_mul_scalar(4.0)?.f_expm1()?.f_neg()?;
@@ -101,6 +115,7 @@ impl Schedule {
         let rest =
             |t| -> Result<Tensor> { Ok(self.log_alpha(t)?.f_mul_scalar(2.0)?.f_expm1()?.f_neg()?) };
         Ok(match self {
+            Self::Cosine { end } => t.f_mul_scalar(FRAC_PI_2 * end)?.f_sin()?,
             Self::VariancePreserving { .. } => rest(t)?.f_sqrt()?,
             Self::SubVariancePreserving { .. } => rest(t)?,
             Self::VarianceExploding { sigma_min, sigma_max } => {
@@ -130,6 +145,7 @@ impl Schedule {
         let (least, greatest) = self.betas();
         let integral = t * (least + 0.5 * (greatest - least) * t);
         match self {
+            Self::Cosine { end } => 2.0 * (FRAC_PI_2 * end * t).tan().ln(),
             Self::VariancePreserving { .. } => integral.exp_m1().ln(),
             // σ/α = 2 sinh(½ ∫ β).
             Self::SubVariancePreserving { .. } => 2.0 * (2.0 * (0.5 * integral).sinh()).ln(),
@@ -141,12 +157,19 @@ impl Schedule {
     }
 
     fn beta(self, t: &Tensor) -> Result<Tensor> {
+        if let Self::Cosine { end } = self {
+            let turn = FRAC_PI_2 * end;
+            return Ok(t.f_mul_scalar(turn)?.f_tan()?.f_mul_scalar(2.0 * turn)?);
+        }
         let (least, greatest) = self.betas();
         Ok(t.f_mul_scalar(greatest - least)?.f_add_scalar(least)?)
     }
 
     /// `ln α = −½ ∫ β`.
     fn log_alpha(self, t: &Tensor) -> Result<Tensor> {
+        if let Self::Cosine { end } = self {
+            return Ok(t.f_mul_scalar(FRAC_PI_2 * end)?.f_cos()?.f_log()?);
+        }
         let (least, greatest) = self.betas();
         let slope = t.f_mul_scalar(0.5 * (greatest - least))?.f_add_scalar(least)?;
         Ok(slope.f_mul(t)?.f_mul_scalar(-0.5)?)
@@ -156,7 +179,7 @@ impl Schedule {
         match self {
             Self::VariancePreserving { beta_min, beta_max }
             | Self::SubVariancePreserving { beta_min, beta_max } => (beta_min, beta_max),
-            Self::VarianceExploding { .. } => (0.0, 0.0),
+            Self::VarianceExploding { .. } | Self::Cosine { .. } => (0.0, 0.0),
         }
     }
 }

@@ -82,7 +82,7 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
     initialize(recipe, problem, model, device)?;
     let mut batches = TrainingBatches::new(problem, recipe.optim.batch, recipe.seed, kind, device)?;
     let validation = |_: &(dyn Density + 'static)| -> maxlik_tensor::Result<f64> {
-        let rows = evaluate::nll(model, problem, &problem.parts.validation, recipe.seed)
+        let rows = evaluate::validation(model, problem, recipe.seed)
             .map_err(|error| maxlik_tensor::Error::config("validation", format!("{error:#}")))?;
         Ok(Estimate::of("validation NLL", &rows)?.mean)
     };
@@ -121,6 +121,8 @@ fn fit(recipe: &Recipe, problem: &Problem, model: &Model, run: &Run, resume: boo
 fn loss_name(objective: &ObjectiveConfig) -> &'static str {
     match objective {
         ObjectiveConfig::FlowMatching { .. } => "flow matching",
+        ObjectiveConfig::VelocityMatching { .. } => "velocity matching",
+        ObjectiveConfig::NoiseMatching { .. } => "noise matching",
         ObjectiveConfig::ScoreMatching { .. } => "score matching",
         ObjectiveConfig::ContrastiveLikelihood {} => "contrast",
         ObjectiveConfig::PenalizedLikelihood { .. } => "penalized NLL",

@@ -62,7 +62,9 @@ pub fn objective(config: &ObjectiveConfig) -> Result<Box<dyn Objective<dyn Langu
         ObjectiveConfig::PenalizedLikelihood { .. }
         | ObjectiveConfig::ContrastiveLikelihood {}
         | ObjectiveConfig::FlowMatching { .. }
-        | ObjectiveConfig::ScoreMatching { .. } => {
+        | ObjectiveConfig::ScoreMatching { .. }
+        | ObjectiveConfig::VelocityMatching { .. }
+        | ObjectiveConfig::NoiseMatching { .. } => {
             bail!("objective.kind: this one is of densities; expected one of text")
         }
         ObjectiveConfig::LabelSmoothing { epsilon } => Box::new(LabelSmoothing::new(epsilon)?),
