@@ -18,17 +18,27 @@ pub(super) fn images(indices: &[usize]) -> Result<Tensor> {
     Ok((levels / f64::from(digits::LEVELS - 1)).f_to_kind(Kind::Float)?)
 }
 
-/// The images with three diagonal streaks each of random place and brightness in `[0.4, 1]`, cut to
-/// `[0, 1]`.
-pub(super) fn streaked(clean: &Tensor) -> Result<Tensor> {
-    let rows = clean.size()[0];
+/// Which pixels each of three diagonal streaks of random place covers, `[rows, 3, 64]`.
+fn streaks(rows: i64) -> Result<Tensor> {
     let index = Tensor::f_arange(SIDE, (Kind::Int64, Device::Cpu))?;
     // Pixels of one diagonal have one difference of column and row.
     let diagonal = (index.f_unsqueeze(0)? - index.f_unsqueeze(1)?).f_view([1, 1, PIXELS])?;
     let place = [rows, STREAKS, 1];
     let offset = Tensor::f_randint_low(2 - SIDE, SIDE - 1, place, (Kind::Int64, Device::Cpu))?;
-    let bright = Tensor::f_rand(place, FLOAT_CPU)? * 0.6 + 0.4;
-    let streaks = diagonal.f_eq_tensor(&offset)?.f_to_kind(Kind::Float)? * bright;
-    Ok((clean + streaks.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)?)
-        .f_clamp(0.0, 1.0)?)
+    Ok(diagonal.f_eq_tensor(&offset)?)
+}
+
+/// Which pixels are under a streak, `[rows, 64]`.
+pub(super) fn covered(rows: i64) -> Result<Tensor> {
+    Ok(streaks(rows)?.f_any_dim(1, false)?)
+}
+
+/// The images with three diagonal streaks each of random place and brightness in `[0.4, 1]`, cut to
+/// `[0, 1]`.
+pub(super) fn streaked(clean: &Tensor) -> Result<Tensor> {
+    let rows = clean.size()[0];
+    let covered = streaks(rows)?.f_to_kind(Kind::Float)?;
+    let bright = Tensor::f_rand([rows, STREAKS, 1], FLOAT_CPU)? * 0.6 + 0.4;
+    let added = (covered * bright).f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)?;
+    Ok((clean + added).f_clamp(0.0, 1.0)?)
 }

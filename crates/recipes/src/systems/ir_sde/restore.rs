@@ -1,6 +1,8 @@
 //! Restoring held-out digits, and what is measured of it.
 
 use super::model::{Objective, Restorer, STEPS, fresh, process, train};
+use super::normal::ratios;
+use super::patches::Patches;
 use super::rain::{PIXELS, images, streaked};
 use crate::systems::Check;
 use anyhow::Result;
@@ -8,13 +10,8 @@ use maxlik_data::digits;
 use maxlik_ode::sde::ImageStep;
 use maxlik_tensor::{Seeds, host};
 use maxlik_train::plot::{Images, png};
-use maxlik_transport::wasserstein_2;
-use ndarray::Array2;
 use std::path::Path;
 use tch::{Kind, Tensor};
-
-/// Patches that are compared.
-const PATCHES: i64 = 1500;
 
 /// `10 log₁₀ (1 / mean squared error)` over all pixels of all images, in dB.
 fn psnr(found: &Tensor, clean: &Tensor) -> Result<f64> {
@@ -56,27 +53,12 @@ fn restore(net: &Restorer, mu: &Tensor, step: ImageStep) -> Result<Tensor> {
     Ok(x)
 }
 
-/// W₂ between the 4×4 patches of two sets of images: patches of one place of each image at a time,
-/// the same places for both sets.
-fn patch_distance(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let cut = |x: &Tensor| -> Result<Array2<f64>> {
-        let rows = x.f_clamp(0.0, 1.0)?.f_view([-1, 8, 8])?;
-        let patches = rows.f_unfold(1, 4, 2)?.f_unfold(2, 4, 2)?.f_reshape([-1, 16])?;
-        // Evenly over images and places.
-        let count = patches.size()[0].min(PATCHES);
-        let every = Tensor::f_arange(count, (Kind::Int64, tch::Device::Cpu))? * patches.size()[0];
-        let chosen = patches.f_index_select(0, &every.f_floor_divide_scalar(count)?)?;
-        Ok(Array2::from_shape_vec((count as usize, 16), host::to_vec(&chosen)?)?)
-    };
-    Ok(wasserstein_2(cut(a)?.view(), cut(b)?.view())?)
-}
-
 pub(super) fn checks(seed: u64, out: &Path) -> Result<Vec<Check>> {
     let split = digits::split(digits::SPLIT_SEED)?;
     let (clean_train, clean) = (images(&split.train)?, images(&split.test)?);
     let likelihood = train(seed, &clean_train, Objective::Likelihood)?;
     let matching = train(seed, &clean_train, Objective::Noise)?;
-    let direct = train(seed, &clean_train, Objective::Direct)?;
+    let regression = train(seed, &clean_train, Objective::Direct)?;
 
     let _no_grad = tch::no_grad_guard();
     Seeds::new(seed).stream("test").seed_torch(0);
@@ -88,8 +70,11 @@ pub(super) fn checks(seed: u64, out: &Path) -> Result<Vec<Check>> {
     };
     let restored = seeded(&likelihood.net, ImageStep::Sde)?;
     let matched = seeded(&matching.net, ImageStep::Sde)?;
-    let regressed = direct.net.direct(&mu)?;
+    let regressed = regression.net.direct(&mu)?;
     picture(&[&mu, &restored, &matched, &regressed, &clean], out)?;
+    let truth = Patches::of(&clean)?;
+    let (sampled, direct) = (Patches::of(&restored)?, Patches::of(&regressed)?);
+    let exact = ratios(seed, &clean_train, clean.size()[0])?;
     let restored_psnr = psnr(&restored, &clean)?;
     let ode = psnr(&seeded(&likelihood.net, ImageStep::Ode)?, &clean)?;
     Ok(vec![
@@ -113,13 +98,23 @@ pub(super) fn checks(seed: u64, out: &Path) -> Result<Vec<Check>> {
             likelihood.unrest / matching.unrest,
             1.0,
         ),
-        Check::at_most(
-            "W₂ of 4×4 patches from clean ones, reverse SDE / direct regression",
-            "at most 1",
-            patch_distance(&restored, &clean)? / patch_distance(&regressed, &clean)?,
+        Check::at_least(
+            "normal law, missing pixels: W₂ of 4×4 patches, exact posterior draws / posterior mean",
+            "more than 1: this distance is for the mean",
+            exact.wasserstein,
             1.0,
         )
-        .beside("PSNR of direct regression, dB", psnr(&regressed, &clean)?),
+        .beside("Fréchet distance of the patches, draws / mean", exact.frechet),
+        Check::at_most(
+            "W₂ of 4×4 patches from clean ones, reverse SDE / direct regression",
+            "at most the exact draws' / mean",
+            sampled.wasserstein(&truth)? / direct.wasserstein(&truth)?,
+            exact.wasserstein,
+        )
+        .beside(
+            "Fréchet distance (not accepted by), reverse SDE / direct regression",
+            sampled.frechet(&truth)? / direct.frechet(&truth)?,
+        ),
     ])
 }
 
