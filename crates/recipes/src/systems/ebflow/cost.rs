@@ -2,8 +2,8 @@
 
 use crate::systems::Check;
 use anyhow::Result;
-use maxlik_flows::{BaseConfig, FlowConfig, LayerConfig, UnivariateConfig};
-use maxlik_model::{Batch, Density, Energy, Objective, Score};
+use maxlik_flows::{BaseConfig, Flow, FlowConfig, LayerConfig, UnivariateConfig};
+use maxlik_model::{Batch, Density, Energy, Loss, Objective, Score};
 use maxlik_nn::Params;
 use maxlik_objectives::density::MaximumLikelihood;
 use maxlik_objectives::score::{DenoisingScoreMatching, FiniteDifferenceScoreMatching, ScoreOf};
@@ -16,7 +16,12 @@ use tch::{Device, Kind, Tensor, kind::FLOAT_CPU};
 
 const BATCH: i64 = 64;
 
-/// Seconds of a step.
+/// Rounds, in each of which all dimensions take turns: what slows the machine down meets all of them.
+const ROUNDS: usize = 12;
+/// Likelihood's steps in 3072 dimensions are long: it takes part in every fourth round.
+const SELDOM: usize = 4;
+
+/// Seconds of a step, the fastest of all rounds.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     likelihood: f64,
@@ -24,44 +29,61 @@ struct Times {
     differences: f64,
 }
 
-/// Two dense layers with a smooth leaky rectifier between them; loss and gradient, the fastest of
-/// `rounds` that take turns, of likelihood only in every third of them.
-fn times(seed: u64, dims: i64, rounds: usize) -> Result<Times> {
-    let params = Params::new(seed, Kind::Float, Device::Cpu);
-    let rectifier = LayerConfig::Elementwise {
-        map: UnivariateConfig::SmoothLeakyRelu { slope: 0.3 },
-        network: None,
-    };
-    let config = FlowConfig {
-        layers: vec![LayerConfig::Dense {}, rectifier, LayerConfig::Dense {}],
-        base: BaseConfig::Normal {},
-    };
-    let model = ScoreOf(config.build(&params.root(), dims, None, Vec::new())?);
-    let named = params.trainable();
-    let leaves: Vec<&Tensor> = named.iter().map(|(_, tensor)| tensor).collect();
-    Seeds::new(seed).stream("speed").seed_torch(0);
-    let batch = Batch::new(Tensor::f_randn([BATCH, dims], FLOAT_CPU)?);
-    let (denoising, differences) =
-        (DenoisingScoreMatching::new(0.1)?, FiniteDifferenceScoreMatching::new(0.1)?);
-    let mut best = [f64::INFINITY; 3];
-    for round in 0..rounds {
-        for (which, best) in best.iter_mut().enumerate() {
-            if which == 0 && round % 3 != 0 {
-                continue;
-            }
-            let start = Instant::now();
-            let loss = match which {
-                0 => MaximumLikelihood.loss(&model.0 as &dyn Density, &batch)?,
-                1 => denoising.loss(&model as &dyn Score, &batch)?,
-                _ => differences.loss(&model as &dyn Energy, &batch)?,
-            };
-            let _gradients = grad(&[&loss.value], &[None], &leaves, Graph::Free)?;
-            *best = best.min(start.elapsed().as_secs_f64());
-        }
+/// Two dense layers with a smooth leaky rectifier between them, and their data.
+#[derive(Debug)]
+struct Subject {
+    dims: i64,
+    model: ScoreOf<Flow>,
+    leaves: Vec<Tensor>,
+    batch: Batch,
+    best: Times,
+}
+
+impl Subject {
+    fn new(seed: u64, dims: i64) -> Result<Self> {
+        let params = Params::new(seed, Kind::Float, Device::Cpu);
+        let rectifier = LayerConfig::Elementwise {
+            map: UnivariateConfig::SmoothLeakyRelu { slope: 0.3 },
+            network: None,
+        };
+        let config = FlowConfig {
+            layers: vec![LayerConfig::Dense {}, rectifier, LayerConfig::Dense {}],
+            base: BaseConfig::Normal {},
+        };
+        let model = ScoreOf(config.build(&params.root(), dims, None, Vec::new())?);
+        let leaves = params.trainable().into_iter().map(|(_, tensor)| tensor).collect();
+        Seeds::new(seed).stream("speed").seed_torch(0);
+        let batch = Batch::new(Tensor::f_randn([BATCH, dims], FLOAT_CPU)?);
+        let never = f64::INFINITY;
+        let best = Times { likelihood: never, denoising: never, differences: never };
+        Ok(Self { dims, model, leaves, batch, best })
     }
-    tracing::info!("  D = {dims}: {best:.4?} s a step");
-    let [likelihood, denoising, differences] = best;
-    Ok(Times { likelihood, denoising, differences })
+
+    /// Loss and gradient of each kind, `repeats` times.
+    fn round(&mut self, repeats: usize, likelihood: bool) -> Result<()> {
+        let (model, batch) = (&self.model, &self.batch);
+        let leaves: Vec<&Tensor> = self.leaves.iter().collect();
+        let timed =
+            |loss: &dyn Fn() -> maxlik_tensor::Result<Loss>, best: &mut f64| -> Result<()> {
+                let start = Instant::now();
+                let _gradients = grad(&[&loss()?.value], &[None], &leaves, Graph::Free)?;
+                *best = best.min(start.elapsed().as_secs_f64());
+                Ok(())
+            };
+        let (denoising, differences) =
+            (DenoisingScoreMatching::new(0.1)?, FiniteDifferenceScoreMatching::new(0.1)?);
+        for _ in 0..repeats {
+            let score = || denoising.loss(model as &dyn Score, batch);
+            timed(&score, &mut self.best.denoising)?;
+            let energy = || differences.loss(model as &dyn Energy, batch);
+            timed(&energy, &mut self.best.differences)?;
+            if likelihood {
+                let density = || MaximumLikelihood.loss(&model.0 as &dyn Density, batch);
+                timed(&density, &mut self.best.likelihood)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Step times over the dimension, both as logarithms: slopes are powers.
@@ -84,9 +106,20 @@ fn chart(measured: &[(i64, Times)], out: &Path) -> Result<()> {
 }
 
 pub(super) fn checks(seed: u64, out: &Path) -> Result<Vec<Check>> {
-    let rounds = [(196, 120), (784, 36), (1568, 12), (3072, 6)];
-    let measured = rounds.map(|(dims, rounds)| Ok((dims, times(seed, dims, rounds)?)));
-    let measured = measured.into_iter().collect::<Result<Vec<_>>>()?;
+    // Dimensions, with repetitions in a round.
+    let plan = [(196, 10), (784, 3), (1568, 1), (3072, 1)];
+    let mut subjects =
+        plan.iter().map(|&(dims, _)| Subject::new(seed, dims)).collect::<Result<Vec<_>>>()?;
+    for round in 0..ROUNDS {
+        for (subject, (_, repeats)) in subjects.iter_mut().zip(plan) {
+            subject.round(repeats, round % SELDOM == 0)?;
+        }
+    }
+    let measured: Vec<(i64, Times)> =
+        subjects.iter().map(|subject| (subject.dims, subject.best)).collect();
+    for (dims, best) in &measured {
+        tracing::info!("  D = {dims}: {best:.4?} s a step");
+    }
     chart(&measured, out)?;
     let [(_, small), (_, middle), _, (_, large)] = measured[..] else { return Ok(Vec::new()) };
     let ratio = |t: Times| t.likelihood / t.denoising;
