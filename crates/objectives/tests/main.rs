@@ -4,6 +4,7 @@
 mod any_flow;
 mod common;
 mod conditional;
+mod config;
 mod continuous;
 mod coupling;
 mod decoding;

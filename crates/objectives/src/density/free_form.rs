@@ -49,6 +49,23 @@ impl Default for FreeForm {
 }
 
 impl FreeForm {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a weight or noise that is negative or not finite, or no probes.
+    pub fn check(&self) -> Result<()> {
+        for (name, value) in [("beta", self.beta), ("noise", self.noise)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::config(name, format!("expected a number ≥ 0, got {value}")));
+            }
+        }
+        if self.probes < 1 {
+            let why = format!("expected at least one, got {}", self.probes);
+            return Err(Error::config("probes", why));
+        }
+        Ok(())
+    }
+
     /// The loss at given (noisy) data and probes `[K, B, d]`; the probes are not used on the manifold.
     ///
     /// # Errors
@@ -114,6 +131,7 @@ pub fn orthogonal_probes(count: i64, rows: i64, like: &Tensor) -> Result<Tensor>
 
 impl Objective<dyn InjectiveDensity> for FreeForm {
     fn loss(&self, model: &(dyn InjectiveDensity + 'static), batch: &Batch) -> Result<Loss> {
+        self.check()?;
         let x = &batch.data + batch.data.f_randn_like()? * self.noise;
         let rows = x.size().first().copied().unwrap_or_default();
         if rows == 0 {

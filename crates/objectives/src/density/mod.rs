@@ -2,6 +2,7 @@
 
 mod contrastive;
 mod dequantization;
+mod divergence;
 pub mod energy;
 mod free_form;
 mod kl;
@@ -10,6 +11,7 @@ mod penalized;
 
 pub use contrastive::ContrastiveLikelihood;
 pub use dequantization::{Dequantized, bits_per_dim};
+pub use divergence::{DivergenceConfig, TargetConfig};
 pub use energy::Target;
 pub use free_form::{FreeForm, Volume, orthogonal_probes};
 pub use kl::{Estimator, ForwardKl, ImportanceWeighted, ReverseKl, forward_ess, reverse_ess};

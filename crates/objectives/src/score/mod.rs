@@ -14,8 +14,8 @@ pub use finite_difference::FiniteDifferenceScoreMatching;
 pub use matching::{PointFn, ScoreMatching, ScoreMatchingConfig};
 pub use of_density::ScoreOf;
 pub use reconstruction::{
-    Chains, ContractiveReconstruction, DenoisingReconstruction, Metropolis, ReconstructionScore,
-    log_density_difference,
+    Chains, ContractiveReconstruction, DenoisingReconstruction, Metropolis, MetropolisConfig,
+    ReconstructionConfig, ReconstructionScore, log_density_difference,
 };
 pub use sliced::{SlicedScoreMatching, Slices};
 

@@ -39,9 +39,9 @@ pub use flow_matching::{Draws, FlowMatching, FlowMatchingConfig};
 pub use interpolant::{Interpolant, Level};
 pub use path::{Path, Point};
 pub use prediction::{AsVelocity, Prediction, PredictionMatching};
-pub use reconstruction::Reconstruction;
+pub use reconstruction::{Reconstruction, ReconstructionFitConfig};
 pub use reflow::{Pairs, reflow};
-pub use score_and_flow::{FlowAndScore, ScoreAndFlow, SdeDrift, Terms};
+pub use score_and_flow::{FlowAndScore, ScoreAndFlow, ScoreAndFlowConfig, SdeDrift, Terms};
 pub use trajectory::{Trajectory, normalised_path_energy, trajectory};
 
 use maxlik_tensor::{Error, Result, check};

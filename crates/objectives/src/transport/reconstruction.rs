@@ -2,8 +2,9 @@
 
 use super::{batch_mean, rows_of, square_norm};
 use maxlik_model::{Batch, Loss, Objective, VectorField};
-use maxlik_ode::{Solver, Velocity};
+use maxlik_ode::{Adaptive, Solver, Velocity, tableau};
 use maxlik_tensor::{Error, Result, check};
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// `E‖x₁ − φ_N(x₀; θ)‖²/(2s²)`, the negative log-likelihood of the data under `N(φ_N(x₀), s² I)` up to a
@@ -19,6 +20,47 @@ pub struct Reconstruction {
     fine: Solver,
     coarse: Solver,
     std: f64,
+}
+
+/// Shape of a [`Reconstruction`], which [`ReconstructionFitConfig::with`] a teacher is one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReconstructionFitConfig {
+    /// Euler steps of the sampler that is fitted, from time 0 to 1.
+    pub steps: usize,
+    /// Standard deviation `s` around the reconstruction.
+    #[serde(default = "one")]
+    pub std: f64,
+    /// Relative and absolute tolerance of the teacher's encoding, by Dopri5.
+    #[serde(default = "fine")]
+    pub tolerance: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn fine() -> f64 {
+    1e-5
+}
+
+impl ReconstructionFitConfig {
+    /// With the flow before fine-tuning.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for no steps, a deviation or a tolerance that is not positive.
+    pub fn with(self, teacher: impl VectorField + 'static) -> Result<Reconstruction> {
+        if self.steps == 0 {
+            return Err(Error::config("steps", "expected at least one, got 0"));
+        }
+        let tolerance = self.tolerance;
+        if !(tolerance > 0.0 && tolerance < 1.0) {
+            let why = format!("expected a number in (0, 1), got {tolerance}");
+            return Err(Error::config("tolerance", why));
+        }
+        let fine = Solver::adaptive(tableau::DOPRI5, Adaptive::new(tolerance, tolerance))?;
+        Reconstruction::new(teacher, fine, Solver::fixed(tableau::EULER, self.steps)?, self.std)
+    }
 }
 
 impl Reconstruction {

@@ -1,8 +1,9 @@
 //! Velocity and score learned together: a stochastic process with given marginals.
 
-use super::{Draws, FlowMatching, Path, batch_mean, column, rows_of, square_norm};
+use super::{Coupling, Draws, FlowMatching, Path, batch_mean, column, rows_of, square_norm};
 use maxlik_model::{Batch, Loss, Metric, Objective, VectorField};
 use maxlik_tensor::{Error, Result, check};
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
@@ -29,6 +30,29 @@ pub struct ScoreAndFlow {
     sigma: f64,
 }
 
+/// [`ScoreAndFlow`] in a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreAndFlowConfig {
+    /// Diffusion of the bridge.
+    pub sigma: f64,
+    /// The coupling of the ends, where it is not the entropic one of the bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupling: Option<Coupling>,
+}
+
+impl ScoreAndFlowConfig {
+    /// The objective.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a `sigma` that is not positive, and a coupling that
+    /// [`Coupling::check`] refuses.
+    pub fn build(self) -> Result<ScoreAndFlow> {
+        let bridge = ScoreAndFlow::new(self.sigma)?;
+        self.coupling.map_or(Ok(bridge), |coupling| bridge.coupled(coupling))
+    }
+}
+
 impl ScoreAndFlow {
     /// The bridge of diffusion `sigma`.
     ///
@@ -42,7 +66,7 @@ impl ScoreAndFlow {
     ///
     /// # Errors
     /// Those of [`FlowMatching::coupled`].
-    pub fn coupled(self, coupling: super::Coupling) -> Result<Self> {
+    pub fn coupled(self, coupling: Coupling) -> Result<Self> {
         Ok(Self { matching: self.matching.coupled(coupling)?, ..self })
     }
 

@@ -1,9 +1,11 @@
 //! Auto-encoders as estimators of scores.
 
+mod config;
 mod contractive;
 mod denoising;
 mod metropolis;
 
+pub use config::{MetropolisConfig, ReconstructionConfig};
 pub use contractive::ContractiveReconstruction;
 pub use denoising::DenoisingReconstruction;
 pub use metropolis::{Chains, Metropolis, log_density_difference};
