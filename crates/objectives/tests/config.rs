@@ -45,6 +45,8 @@ fn flow(params: &maxlik_nn::Params) -> Flow {
     flow
 }
 
+type Built = Box<dyn Objective<dyn PathDensity>>;
+
 #[test]
 fn divergences() {
     let params = store();
@@ -52,7 +54,7 @@ fn divergences() {
     let target = || TargetConfig::Funnel { dims: 3, std: 1.0 }.build().unwrap();
     let batch = Batch::new(normal(1, &[6, 3]));
     let (path, standard) = (Estimator::Path, Estimator::Standard);
-    let cases: [(&str, Box<dyn Objective<dyn PathDensity>>); 3] = [
+    let cases: [(&str, Built); 3] = [
         ("kind = \"reverse\"\nestimator = \"path\"\n", Box::new(ReverseKl::new(target(), path))),
         (
             "kind = \"forward\"\nestimator = \"fast_path\"\n",
@@ -183,8 +185,8 @@ fn transport() {
     refused("sigma = 1.0\ncoupling = { kind = 'entropic', epsilon = -1.0 }", build, "epsilon");
     unknown::<ScoreAndFlowConfig>("sigma = 1.0\npath = 'straight'");
 
-    let fit: ReconstructionFitConfig = read("steps = 4\nstd = 0.5\ntolerance = 1e-6\n");
-    let fine = Solver::adaptive(tableau::DOPRI5, Adaptive::new(1e-6, 1e-6)).unwrap();
+    let fit: ReconstructionFitConfig = read("steps = 4\nstd = 0.5\ntolerance = 0.0001\n");
+    let fine = Solver::adaptive(tableau::DOPRI5, Adaptive::new(1e-4, 1e-4)).unwrap();
     let direct =
         Reconstruction::new(Grow, fine, Solver::fixed(tableau::EULER, 4).unwrap(), 0.5).unwrap();
     let batch = Batch::new(normal(5, &[6, 3]));
