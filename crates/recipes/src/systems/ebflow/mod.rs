@@ -3,11 +3,11 @@
 //! Quality on a banana in the plane, 2,000 steps of batch 512 for each way to train; cost of a step of two
 //! dense layers at batch 64 in 196 to 3,072 dimensions, the fastest of several rounds in which all dimensions take
 //! turns. By the number of operations likelihood over denoising is `0.5 + 0.22 D/B`, and a step of denoising grows
-//! with the square of the dimension. Measured, a single product of a batch of 64 with a matrix grows with the
-//! power 2.2 already, since matrices of 3,072 columns (36 MiB) leave the caches; and each gradient of that size was
-//! a fresh mapping, which the C library makes of everything above 32 MiB whatever its threshold, zeroed page
-//! by page: that doubled the time of the product that makes it, and swayed with the machine. `MALLOC_MMAP_MAX_=0`
-//! keeps that memory.
+//! with the square of the dimension. One thing hid that: the C library maps whatever is above 32 MiB anew, whatever its
+//! threshold, and the system clears it page by page; from 3,072 dimensions on each gradient of a matrix (36 MiB) is
+//! such a tensor. A step there took 0.33 s, and the power of the dimension from 784 to 3,072 was 2.26 in the mean of
+//! three seeds, above 2.4 for one; with `MALLOC_MMAP_MAX_=0`, which `cargo xtask` sets, it is 0.18 s and the
+//! power 1.99 (seed 0, one thread of a busy machine).
 
 mod banana;
 mod cost;
