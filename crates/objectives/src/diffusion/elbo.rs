@@ -44,7 +44,7 @@ impl Elbo {
     /// part, and of `z_0`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for arguments that do not fit, and those of the network.
+    /// [`maxlik_tensor::Error::Shape`] for arguments that do not fit, and those of the network.
     pub fn terms_at(
         &self,
         network: &dyn VectorField,

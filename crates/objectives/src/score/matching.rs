@@ -81,8 +81,8 @@ enum Form {
 /// weights.
 ///
 /// The density is asked for up to a constant ([`Density::unnormalized_log_prob`]), so that determinants
-/// of linear layers are not computed; of a flow this is EBFlow (Chao et al. 2023, arXiv:2305.15267). As
-/// with [`super::ScoreOf`], with the objective of the density itself.
+/// of linear layers are not computed; of a flow this is EBFlow (Chao et al. 2023, arXiv:2305.15267). It is
+/// the same as the form's own type on [`super::ScoreOf`] of the density.
 ///
 /// ```
 /// use maxlik_flows::{FlowConfig, NetworkConfig};
