@@ -11,10 +11,11 @@ use maxlik_tensor::{Result, with_seed};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-const SCHEDULES: [Schedule; 3] = [
+const SCHEDULES: [Schedule; 4] = [
     Schedule::LINEAR,
     Schedule::SubVariancePreserving { beta_min: 0.1, beta_max: 20.0 },
     Schedule::VarianceExploding { sigma_min: 0.01, sigma_max: 20.0 },
+    Schedule::Cosine { end: 0.98 },
 ];
 
 fn gaussian(d: i64, std: f64) -> Gaussian {
@@ -41,6 +42,7 @@ fn schedules_are_moments_of_their_processes() {
         assert!(schedule.check().is_ok());
     }
     assert!(Schedule::VariancePreserving { beta_min: 2.0, beta_max: 1.0 }.check().is_err());
+    assert!([0.0, 1.0].iter().all(|end| Schedule::Cosine { end: *end }.check().is_err()));
 }
 
 /// The score of `x₀ ~ N(0, s² I)`.
