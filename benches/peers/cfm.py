@@ -95,6 +95,7 @@ def train(matcher, source, target, rng, seed, arguments):
     torch.manual_seed(seed)
     net = MLP(dim=2, time_varying=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=1e-5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, arguments.steps)
     for _ in range(arguments.steps):
         optimizer.zero_grad()
         x0, x1 = single(source(rng, BATCH)), single(target(rng, BATCH))
@@ -106,26 +107,30 @@ def train(matcher, source, target, rng, seed, arguments):
         loss = ((net(torch.cat([xt, t[:, None]], 1)) - ut) ** 2).sum(1).mean()
         loss.backward()
         optimizer.step()
+        schedule.step()
     return net
 
 
 def table(arguments):
     found = {}
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         for pair, (source, target) in PAIRS.items():
             rng = np.random.default_rng(1000 + seed)
-            x, y, wide = source(rng, TEST), target(rng, TEST), 2 * TEST
-            apart = w2(source(rng, wide), target(rng, wide)) ** 2
+            x, y = source(rng, TEST), target(rng, TEST)
+            # Path energy and distance over the same points, so that they share their noise.
+            wide = source(rng, 2 * TEST)
+            apart = w2(wide, target(rng, 2 * TEST)) ** 2
             for name, matcher in matchers(arguments.sinkhorn).items():
                 if name == "FM" and source is not normal:
                     continue
                 net = train(matcher, source, target, np.random.default_rng(seed), seed, arguments)
-                end, energy = follow(net, single(x), 100)
+                end, _ = follow(net, single(x), 100)
+                _, energy = follow(net, single(wide), 100)
                 coarse, _ = follow(net, single(x), 2)
-                numbers = (w2(end, y), w2(coarse, y), abs(energy - apart) / apart)
+                numbers = (w2(end, y), w2(coarse, y), abs(energy - apart) / apart, energy / apart)
                 found.setdefault(f"{pair},{name}", []).append(numbers)
                 print(f"{seed},{pair},{name}," + ",".join(f"{v:.4f}" for v in numbers), flush=True)
-    print("\npair,variant: w2, w2 in 2 steps, normalised path energy: mean (standard deviation)")
+    print("\npair,variant: w2, w2 in 2 steps, normalised path energy, energy over squared distance")
     for cell, rows in found.items():
         columns = zip(*rows)
         deviation = lambda c: statistics.stdev(c) if len(c) > 1 else 0.0
@@ -160,8 +165,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["table", "step"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--sinkhorn", action="store_true")
     arguments = parser.parse_args()
