@@ -1,4 +1,9 @@
 //! FloWaveNet: a flow on waveforms.
+//!
+//! One acceptance does not hold: autocorrelations of samples are off by 0.13 at most (seed 0), where the
+//! specification has 0.1; the likelihood is 0.045 nats a sample below the exact one. It is a matter of the
+//! training, not of the measurement: chunks of the process itself, as many and as long, are off by at most 0.008 (20
+//! draws of 128 chunks of each class). A run takes four minutes of one core already.
 
 mod noise;
 
