@@ -43,7 +43,7 @@ fn every_recipe_runs() {
             "char-lm" => arguments.extend(["--set", "model.transformer.layers=1"]),
             _ => {}
         }
-        if name.starts_with("ffjord") {
+        if name.starts_with("ffjord") || name.starts_with("otcfm") {
             arguments.extend(["--set", "model.hidden=[8, 8]", "--set", "model.tolerance=1e-2"]);
         }
         if name.starts_with("diffusion") {
