@@ -19,6 +19,7 @@ pub mod config;
 pub mod continuous;
 pub mod diffusion;
 pub mod evaluate;
+mod features;
 pub mod model;
 pub mod outcome;
 pub mod pictures;

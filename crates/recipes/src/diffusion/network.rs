@@ -1,6 +1,7 @@
 //! The networks of a diffusion model.
 
 use super::process::{Process, own_time};
+use crate::features;
 use maxlik_model::VectorField;
 use maxlik_nn::{Network, ResidualConfig, ResidualNet, Scope};
 use maxlik_ode::MlpField;
@@ -54,19 +55,13 @@ impl VectorField for FeatureNet {
         if !self.waves.is_empty() {
             let clean = z / &alpha;
             for &wave in &self.waves {
-                let fade = ((&noise * wave).f_square()? * -0.5).f_exp()?;
-                let angle = &clean * wave;
-                inputs.extend([angle.f_sin()? * &fade, angle.f_cos()? * fade]);
+                inputs.extend(features::fading_wave(&clean, &noise, wave)?);
             }
         }
         let [low, high] = self.gammas;
         let t = (noise.f_log()? * 2.0 - low) / (high - low);
-        let mut times = vec![t.shallow_clone()];
-        for i in 0..FREQUENCIES {
-            let angle = &t * (PI * 2.0_f64.powi(i - 1));
-            times.extend([angle.f_sin()?, angle.f_cos()?]);
-        }
-        self.net.forward(&Tensor::f_cat(&inputs, 1)?, Some(&Tensor::f_cat(&times, 1)?))
+        let times = features::time(&t, FREQUENCIES)?;
+        self.net.forward(&Tensor::f_cat(&inputs, 1)?, Some(&times))
     }
 }
 

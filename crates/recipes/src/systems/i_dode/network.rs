@@ -1,6 +1,7 @@
 //! The velocity network on digits.
 
 use super::digits::{DIMS, G0, G1, LEVELS, PATH};
+use crate::features;
 use maxlik_model::VectorField;
 use maxlik_nn::{Activation, Network, Params, ResidualConfig, ResidualNet};
 use maxlik_ode::diffusion::Levels;
@@ -43,16 +44,10 @@ impl VectorField for DigitNet {
         let (clean, noise) = (z / &alpha, sigma / alpha);
         let mut inputs = vec![z.shallow_clone()];
         for wave in WAVES {
-            let fade = ((&noise * wave).f_square()? * -0.5).f_exp()?;
-            let angle = &clean * wave;
-            inputs.extend([angle.f_sin()? * &fade, angle.f_cos()? * fade]);
+            inputs.extend(features::fading_wave(&clean, &noise, wave)?);
         }
         let t = (gamma - G0) / (G1 - G0);
-        let mut times = vec![t.shallow_clone()];
-        for i in 0..TIMES {
-            let angle = &t * (PI * 2.0_f64.powi(i - 1));
-            times.extend([angle.f_sin()?, angle.f_cos()?]);
-        }
-        self.0.forward(&Tensor::f_cat(&inputs, 1)?, Some(&Tensor::f_cat(&times, 1)?))
+        let times = features::time(&t, TIMES)?;
+        self.0.forward(&Tensor::f_cat(&inputs, 1)?, Some(&times))
     }
 }
