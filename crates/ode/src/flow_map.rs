@@ -114,13 +114,16 @@ impl FlowMap {
         Ok(Some((end, solution.counts)))
     }
 
-    /// The endpoint alone, without a divergence.
+    /// The endpoint alone: without a divergence, but where kernels solve, which have it at hand.
     pub(crate) fn point(
         &self,
         x: &Tensor,
         context: Option<&Tensor>,
         span: (f64, f64),
     ) -> Result<Tensor> {
+        if let Some((end, _)) = self.fused(x, context, None, Extras::default(), span)? {
+            return Ok(end.x);
+        }
         let field = FlowField { traced: false, ..self.field(context, None, Extras::default()) };
         let times = Tensor::f_from_slice(&[span.0, span.1])?;
         let end = self.solve(&field, &field.pack(x)?, &times)?;
