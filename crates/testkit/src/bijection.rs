@@ -196,7 +196,7 @@ fn log_determinants(subject: &Subject<'_>, Built { layer, .. }: &Built) {
 fn scores(subject: &Subject<'_>, Built { layer, .. }: &Built) {
     let context = context_for(layer.as_ref(), 4, 9);
     let x = inputs(subject, layer.as_ref(), 10, 4);
-    let tolerance = 1000.0 * subject.tolerance;
+    let tolerance = 10.0 * subject.tolerance;
     check_scores(subject.name, layer.as_ref(), &x, context.as_ref(), tolerance);
 }
 
